@@ -1,0 +1,3 @@
+//! Finds `deploy-vfio-<name>` and becomes it.
+
+fn main() {}

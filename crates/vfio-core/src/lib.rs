@@ -1,0 +1,1 @@
+//! Facts about a machine, and changes to it.
