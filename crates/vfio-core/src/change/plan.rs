@@ -1,0 +1,93 @@
+//! What will change, as data: each path's old and new image.
+
+use std::collections::BTreeSet;
+
+use crate::change::Image;
+
+/// One path's old and new image. `before` is both the precondition and the undo record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Relative to the root.
+    pub path: String,
+    /// What the path held when the plan was made.
+    pub before: Image,
+    /// What it will hold.
+    pub after: Image,
+}
+
+/// The differences between a draft and the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// What the journal calls it: the command as it was typed.
+    pub title: String,
+    /// In path order, each path once, each a true difference.
+    pub changes: Vec<Change>,
+    /// What the user should read beside the plan.
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// What must be rebuilt once the files are in place, in the order of rebuilding.
+    ///
+    /// This follows from the paths alone, so it holds for an undo and for a plugin's draft too.
+    #[must_use]
+    pub fn rebuilds(&self) -> BTreeSet<Rebuild> {
+        self.changes.iter().filter_map(|change| Rebuild::after(&change.path)).collect()
+    }
+}
+
+/// What programs of the distribution derive from files that we edit; a closed set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rebuild {
+    /// systemd's view of its units (`systemctl daemon-reload`).
+    Units,
+    /// Loaded AppArmor profiles (`apparmor_parser`).
+    AppArmor,
+    /// The initial RAM file systems (`mkinitramfs` and its kin).
+    Initramfs,
+    /// The boot menu (`update-grub`).
+    BootMenu,
+}
+
+impl Rebuild {
+    /// What goes stale when `path` changes.
+    #[must_use]
+    pub fn after(path: &str) -> Option<Self> {
+        const SOURCES: &[(&str, Rebuild)] = &[
+            ("etc/systemd/", Rebuild::Units),
+            ("etc/apparmor.d/", Rebuild::AppArmor),
+            ("etc/initramfs-tools/", Rebuild::Initramfs),
+            ("etc/dracut.conf.d/", Rebuild::Initramfs),
+            ("etc/mkinitcpio", Rebuild::Initramfs),
+            ("etc/modprobe.d/", Rebuild::Initramfs),
+            ("etc/default/grub", Rebuild::BootMenu),
+            ("etc/grub.d/", Rebuild::BootMenu),
+            ("etc/deploy-vfio/entries.d/", Rebuild::BootMenu),
+            ("etc/deploy-vfio/cmdline.d/", Rebuild::BootMenu),
+        ];
+        SOURCES.iter().find(|(prefix, _)| path.starts_with(prefix)).map(|(_, rebuild)| *rebuild)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rebuilds_follow_from_paths() {
+        for (path, rebuild) in [
+            ("etc/default/grub", Some(Rebuild::BootMenu)),
+            ("etc/default/grub.d/deploy-vfio.cfg", Some(Rebuild::BootMenu)),
+            ("etc/initramfs-tools/scripts/init-top/deploy-vfio", Some(Rebuild::Initramfs)),
+            ("etc/deploy-vfio/hooks.toml", None),
+        ] {
+            assert_eq!(Rebuild::after(path), rebuild, "{path}");
+        }
+    }
+}

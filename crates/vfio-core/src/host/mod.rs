@@ -1,0 +1,26 @@
+//! Facts about a machine, each read in one pass from a [`Root`](crate::Root).
+//!
+//! Parsers are total: odd hardware is normal, and a file that is missing, malformed or vanishes
+//! while it is read makes a fact absent, never a panic.
+
+mod boot;
+mod cpu;
+mod display;
+mod input;
+mod kernels;
+mod machine;
+mod memory;
+mod network;
+mod pci;
+mod storage;
+
+pub use boot::{Boot, Initramfs, Iommu, Loader};
+pub use cpu::{CoreKind, Cpu, LogicalCpu, Vendor};
+pub use display::{Card, Connector, Displays};
+pub use input::{Input, InputKind, Inputs};
+pub use kernels::{Availability, Kernel, Kernels};
+pub use machine::Machine;
+pub use memory::{HugePages, Memory, Node};
+pub use network::{Interface, Network};
+pub use pci::{Class, Detail, Device, Pci};
+pub use storage::{Storage, Usage};

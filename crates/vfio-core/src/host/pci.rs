@@ -1,0 +1,280 @@
+//! PCI devices and their IOMMU groups, from `/sys/bus/pci/devices`.
+//!
+//! One pass costs a handful of system calls a device: `uevent` alone has the class, the ids, the
+//! driver and the modalias (`Documentation/ABI/testing/sysfs-bus-pci`). What few commands need is
+//! a [`Detail`], read for one device at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{Address, Result, Root};
+
+const DEVICES: &str = "sys/bus/pci/devices";
+
+/// Class code of a device: base class, subclass, programming interface (`0x030000` is VGA).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Class(pub u32);
+
+impl Class {
+    /// Base class and subclass: `0x0300` for VGA.
+    #[must_use]
+    pub fn kind(self) -> u16 {
+        u16::try_from(self.0 >> 8 & 0xffff).unwrap_or_default()
+    }
+
+    /// The base class: `0x03` for everything that displays.
+    #[must_use]
+    pub fn base(self) -> u8 {
+        u8::try_from(self.0 >> 16 & 0xff).unwrap_or_default()
+    }
+
+    /// VGA (0300), 3D (0302) or another display controller (0380).
+    #[must_use]
+    pub fn is_display(self) -> bool {
+        matches!(self.kind(), 0x0300 | 0x0302 | 0x0380)
+    }
+
+    /// Host, ISA, PCI and other bridges (06xx): they always stay with the host.
+    #[must_use]
+    pub fn is_bridge(self) -> bool {
+        self.base() == 0x06
+    }
+
+    /// A bridge to another PCI bus (0604), driven by `pcieport`.
+    #[must_use]
+    pub fn is_pci_bridge(self) -> bool {
+        self.kind() == 0x0604
+    }
+}
+
+/// One PCI function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Where it sits.
+    pub address: Address,
+    /// What it is.
+    pub class: Class,
+    /// Vendor id.
+    pub vendor: u16,
+    /// Device id.
+    pub device: u16,
+    /// Subsystem vendor and device id; zero where the device has none.
+    pub subsystem: (u16, u16),
+    /// The driver bound to it now.
+    pub driver: Option<String>,
+    /// What `modprobe` resolves to the modules that may drive it.
+    pub modalias: Option<String>,
+    /// Its IOMMU group; `None` when the IOMMU is off or does not translate for it.
+    pub group: Option<u32>,
+    /// Whether the firmware used it as the display; `None` for everything but VGA.
+    pub boot_vga: Option<bool>,
+    /// The bridge that leads to it; `None` for a device on a root bus.
+    pub parent: Option<Address>,
+}
+
+impl Device {
+    /// `vendor:device`, as `lspci -n` prints it.
+    #[must_use]
+    pub fn ids(&self) -> String {
+        format!("{:04x}:{:04x}", self.vendor, self.device)
+    }
+}
+
+/// What only some commands ask of a device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Detail {
+    /// Revision.
+    pub revision: Option<u8>,
+    /// The only driver that may bind to it; `None` when none is forced.
+    pub driver_override: Option<String>,
+    /// The NUMA node it is attached to; `None` when the firmware does not say.
+    pub numa_node: Option<u32>,
+    /// How the kernel can reset it (`flr`, `bus`, …), best first; empty when it cannot.
+    pub reset_methods: Vec<String>,
+}
+
+impl Detail {
+    /// Reads the details of the device at `address`; all are absent when it is not there.
+    pub fn read(root: &Root, address: Address) -> Result<Self> {
+        let Some(dir) = root.dir(&format!("{DEVICES}/{address}"))? else {
+            return Ok(Self::default());
+        };
+        let text = |name| dir.text(name);
+        Ok(Self {
+            revision: text("revision")?.and_then(|t| u8::try_from(hex(&t)?).ok()),
+            driver_override: text("driver_override")?.filter(|t| !t.is_empty() && t != "(null)"),
+            numa_node: text("numa_node")?.and_then(|t| t.parse().ok()),
+            reset_methods: text("reset_method")?
+                .map(|t| t.split_whitespace().map(str::to_owned).collect())
+                .unwrap_or_default(),
+        })
+    }
+}
+
+/// Every PCI device of a machine, in address order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pci {
+    devices: Vec<Device>,
+}
+
+impl Pci {
+    /// Reads all devices; none when the machine has no PCI bus.
+    pub fn read(root: &Root) -> Result<Self> {
+        let Some(bus) = root.dir(DEVICES)? else { return Ok(Self::default()) };
+        let mut devices = Vec::new();
+        for name in bus.names()? {
+            let Ok(address) = name.parse() else { continue };
+            let parent = bus.link(&name)?.and_then(|target| parent(&target));
+            devices.extend(Self::device(root, address, parent)?);
+        }
+        Ok(Self::from_devices(devices))
+    }
+
+    /// The same from devices that somebody else described.
+    #[must_use]
+    pub fn from_devices(mut devices: Vec<Device>) -> Self {
+        devices.sort_by_key(|device| device.address);
+        devices.dedup_by_key(|device| device.address);
+        Self { devices }
+    }
+
+    /// `None` when the device vanished meanwhile, or says nothing of itself.
+    fn device(root: &Root, address: Address, parent: Option<Address>) -> Result<Option<Device>> {
+        let Some(dir) = root.dir(&format!("{DEVICES}/{address}"))? else { return Ok(None) };
+        let Some(uevent) = dir.text("uevent")? else { return Ok(None) };
+        let Some(mut device) = parse(address, &uevent) else { return Ok(None) };
+        device.parent = parent;
+        device.group = dir.link_name("iommu_group")?.and_then(|name| name.parse().ok());
+        if device.class.is_display() {
+            device.boot_vga = dir.text("boot_vga")?.map(|text| text == "1");
+        }
+        Ok(Some(device))
+    }
+
+    /// All devices, in address order.
+    #[must_use]
+    pub fn devices(&self) -> &[Device] {
+        &self.devices
+    }
+
+    /// The device at `address`.
+    #[must_use]
+    pub fn get(&self, address: Address) -> Option<&Device> {
+        let at = self.devices.binary_search_by_key(&address, |device| device.address);
+        at.ok().map(|at| &self.devices[at])
+    }
+
+    /// The devices of each IOMMU group, by group number; numbers may have gaps.
+    #[must_use]
+    pub fn groups(&self) -> BTreeMap<u32, Vec<&Device>> {
+        let mut groups = BTreeMap::<u32, Vec<&Device>>::new();
+        for device in &self.devices {
+            if let Some(group) = device.group {
+                groups.entry(group).or_default().push(device);
+            }
+        }
+        groups
+    }
+
+    /// All functions of the card that `address` belongs to, itself included.
+    pub fn card(&self, address: Address) -> impl Iterator<Item = &Device> {
+        self.devices.iter().filter(move |device| device.address.same_slot(&address))
+    }
+
+    /// Whether another device than `device` has its vendor and device id.
+    #[must_use]
+    pub fn shares_ids(&self, device: &Device) -> bool {
+        let same = |d: &&Device| (d.vendor, d.device) == (device.vendor, device.device);
+        self.devices.iter().filter(same).count() > 1
+    }
+
+    /// The drivers in use, each once.
+    #[must_use]
+    pub fn drivers(&self) -> BTreeSet<&str> {
+        self.devices.iter().filter_map(|device| device.driver.as_deref()).collect()
+    }
+}
+
+/// The bridge above a device, from where its link in `/sys/bus/pci/devices` leads.
+fn parent(target: &str) -> Option<Address> {
+    target.rsplit('/').nth(1)?.parse().ok()
+}
+
+fn parse(address: Address, uevent: &str) -> Option<Device> {
+    let value = |key: &str| {
+        uevent.lines().find_map(|line| line.split_once('=').filter(|(k, _)| *k == key)).map(|l| l.1)
+    };
+    let (vendor, device) = pair(value("PCI_ID")?)?;
+    Some(Device {
+        address,
+        class: Class(hex(value("PCI_CLASS")?)?),
+        vendor,
+        device,
+        subsystem: value("PCI_SUBSYS_ID").and_then(pair).unwrap_or_default(),
+        driver: value("DRIVER").map(str::to_owned),
+        modalias: value("MODALIAS").map(str::to_owned),
+        group: None,
+        boot_vga: None,
+        parent: None,
+    })
+}
+
+fn pair(text: &str) -> Option<(u16, u16)> {
+    let (a, b) = text.split_once(':')?;
+    Some((u16::from_str_radix(a, 16).ok()?, u16::from_str_radix(b, 16).ok()?))
+}
+
+fn hex(text: &str) -> Option<u32> {
+    u32::from_str_radix(text.trim_start_matches("0x"), 16).ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test makes its own trees")]
+mod tests {
+    use std::{fs, os::unix::fs::symlink, path::Path};
+
+    use super::*;
+
+    const UEVENT: &str = "DRIVER=nouveau\nPCI_CLASS=30000\nPCI_ID=10DE:2484\n\
+        PCI_SUBSYS_ID=1462:3909\nPCI_SLOT_NAME=0000:01:00.0\nMODALIAS=pci:v000010DEd00002484\n";
+
+    fn put(root: &Path, path: &str, text: &[u8]) {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn reads_a_card_behind_a_bridge() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = "sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0";
+        put(dir.path(), &format!("{real}/uevent"), UEVENT.as_bytes());
+        put(dir.path(), &format!("{real}/boot_vga"), b"1\n");
+        put(dir.path(), &format!("{real}/reset_method"), b"flr bus\n");
+        put(dir.path(), &format!("{real}/driver_override"), b"(null)\n");
+        put(dir.path(), &format!("{real}/numa_node"), b"-1\n");
+        fs::create_dir_all(dir.path().join("sys/kernel/iommu_groups/14")).unwrap();
+        fs::create_dir_all(dir.path().join("sys/bus/pci/devices")).unwrap();
+        let group = dir.path().join(real).join("iommu_group");
+        symlink("../../../../kernel/iommu_groups/14", group).unwrap();
+        let link = dir.path().join("sys/bus/pci/devices/0000:01:00.0");
+        symlink("../../../devices/pci0000:00/0000:00:01.0/0000:01:00.0", link).unwrap();
+        put(dir.path(), "sys/bus/pci/devices/not-a-device/uevent", b"");
+        put(dir.path(), "sys/bus/pci/devices/0000:02:00.0/uevent", b"PCI_CLASS=\xff\n");
+
+        let root = Root::open(dir.path()).unwrap();
+        let pci = Pci::read(&root).unwrap();
+        let [card] = pci.devices() else { panic!("{:?}", pci.devices()) };
+        assert_eq!((card.ids().as_str(), card.class), ("10de:2484", Class(0x03_0000)));
+        assert_eq!((card.driver.as_deref(), card.group), (Some("nouveau"), Some(14)));
+        assert_eq!((card.boot_vga, card.subsystem), (Some(true), (0x1462, 0x3909)));
+        assert_eq!(card.parent, "0000:00:01.0".parse().ok());
+        let detail = Detail::read(&root, card.address).unwrap();
+        assert_eq!(detail.reset_methods, ["flr", "bus"]);
+        assert_eq!((detail.driver_override, detail.numa_node), (None, None));
+    }
+
+    #[test]
+    fn a_machine_without_pci_has_no_devices() {
+        assert_eq!(Pci::read(&Root::empty()).unwrap(), Pci::default());
+    }
+}

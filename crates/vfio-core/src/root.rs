@@ -1,0 +1,263 @@
+//! The only way to read: everything below one directory, and nothing outside it.
+//!
+//! Invariant: a path is resolved by the kernel inside the root (`openat2` with
+//! `RESOLVE_IN_ROOT`), so an absolute symbolic link on a mounted disk leads back into that disk
+//! and `..` stops at its top. A [`Root`] has no way to write.
+
+use std::{
+    ffi::OsStr,
+    io::{self, Read},
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustix::{
+    fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat},
+    io::Errno,
+};
+
+use crate::error::{At, Result};
+
+/// Files larger than this are not configuration and not facts: reading stops with an error.
+const LARGEST: usize = 256 << 20;
+
+/// A directory tree that facts and files are read from: `/`, a mounted disk, or a test.
+///
+/// Paths are relative, without a leading `/`. What does not exist is `None` or empty, never an
+/// error; so is what vanishes while it is read, as devices do.
+#[derive(Clone, Debug)]
+pub struct Root {
+    fd: Option<Arc<OwnedFd>>,
+    path: PathBuf,
+}
+
+/// One directory below a [`Root`], open: many files of it are read at three system calls each.
+#[derive(Debug)]
+pub struct Dir {
+    fd: OwnedFd,
+    path: String,
+}
+
+impl Root {
+    /// The tree below `dir`, which must be a directory.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        let path = dir.as_ref();
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let shown = path.to_string_lossy();
+        let fd = rustix::fs::openat(CWD, path, flags, Mode::empty())
+            .at("open", shown.trim_start_matches('/'))?;
+        Ok(Self { fd: Some(Arc::new(fd)), path: path.to_owned() })
+    }
+
+    /// A tree in which nothing exists: what a described machine's files are planned against.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { fd: None, path: PathBuf::from("/") }
+    }
+
+    /// Where the tree is, as it was named.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether this is the running system's own tree.
+    #[must_use]
+    pub fn is_host(&self) -> bool {
+        let here = |at: &Path| rustix::fs::stat(at).map(|s| (s.st_dev, s.st_ino)).ok();
+        self.fd.is_some() && here(&self.path).is_some() && here(&self.path) == here(Path::new("/"))
+    }
+
+    /// What `path` holds; `None` when it does not exist. Only regular files are read.
+    pub fn bytes(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        let Some(fd) = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK)? else {
+            return Ok(None);
+        };
+        let stat = rustix::fs::fstat(&fd).at("inspect", path)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput)).at("read as a file", path);
+        }
+        read_all(fd).or_else(vanished).at("read", path)
+    }
+
+    /// What `path` holds as text; bytes that are not UTF-8 become `U+FFFD`.
+    pub fn text(&self, path: &str) -> Result<Option<String>> {
+        Ok(self.bytes(path)?.map(lossy))
+    }
+
+    /// The names in a directory, sorted; empty when it does not exist.
+    pub fn names(&self, path: &str) -> Result<Vec<String>> {
+        self.dir(path)?.map_or_else(|| Ok(Vec::new()), |dir| dir.names())
+    }
+
+    /// Opens a directory; `None` when it does not exist.
+    pub fn dir(&self, path: &str) -> Result<Option<Dir>> {
+        let fd = self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        Ok(fd.map(|fd| Dir { fd, path: path.to_owned() }))
+    }
+
+    /// Where a symbolic link points, as it is written; `None` when there is no link at `path`.
+    pub fn link(&self, path: &str) -> Result<Option<String>> {
+        let Some(fd) = self.open_at(path, OFlags::PATH | OFlags::NOFOLLOW)? else {
+            return Ok(None);
+        };
+        read_link(&fd, "").at("read the link", path)
+    }
+
+    /// Whether something exists at `path`, symbolic links followed.
+    pub fn exists(&self, path: &str) -> Result<bool> {
+        Ok(self.open_at(path, OFlags::PATH)?.is_some())
+    }
+
+    /// Type, owner, times and so on of what is at `path`, a symbolic link itself not followed.
+    pub(crate) fn stat(&self, path: &str) -> Result<Option<Stat>> {
+        let Some(fd) = self.open_at(path, OFlags::PATH | OFlags::NOFOLLOW)? else {
+            return Ok(None);
+        };
+        rustix::fs::fstat(&fd).map(Some).at("inspect", path)
+    }
+
+    /// Opens `path` inside the root; `None` when it does not exist.
+    pub(crate) fn open_at(&self, path: &str, flags: OFlags) -> Result<Option<OwnedFd>> {
+        debug_assert!(!path.starts_with('/'), "paths below a root are relative: {path}");
+        let Some(root) = &self.fd else { return Ok(None) };
+        let path = if path.is_empty() { "." } else { path };
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let flags = flags | OFlags::CLOEXEC;
+        loop {
+            match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
+                Ok(fd) => return Ok(Some(fd)),
+                // A rename elsewhere made the kernel unsure that `..` stayed inside: try again.
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(errno) => return absent(errno).at("open", path),
+            }
+        }
+    }
+}
+
+impl Dir {
+    /// What the file `name` in this directory holds; `None` when it does not exist.
+    pub fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&self.fd, name, flags, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(errno) => return absent(errno).at("open", &self.join(name)),
+        };
+        let mut buffer = [0; 4096];
+        // An attribute of sysfs is at most a page and comes whole in one read.
+        let bytes = match rustix::io::read(&file, &mut buffer) {
+            Ok(n) if n < buffer.len() => Ok(Some(buffer[..n].to_vec())),
+            Ok(n) => {
+                read_all(file).map(|rest| rest.map(|rest| [&buffer[..n], rest.as_slice()].concat()))
+            }
+            Err(errno) => vanished(errno.into()),
+        };
+        bytes.at("read", &self.join(name))
+    }
+
+    /// The same as text, its last line break cut off; bytes that are not UTF-8 become `U+FFFD`.
+    pub fn text(&self, name: &str) -> Result<Option<String>> {
+        Ok(self.bytes(name)?.map(|bytes| lossy(bytes).trim_end().to_owned()))
+    }
+
+    /// Where the symbolic link `name` points, as it is written; `None` when it is no link.
+    pub fn link(&self, name: &str) -> Result<Option<String>> {
+        read_link(&self.fd, name).at("read the link", &self.join(name))
+    }
+
+    /// The last component of where the link `name` points: a driver's or a group's name.
+    pub fn link_name(&self, name: &str) -> Result<Option<String>> {
+        let target = self.link(name)?;
+        Ok(target.map(|t| t.rsplit('/').next().unwrap_or_default().to_owned()))
+    }
+
+    /// The names in this directory, sorted.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.fd).at("list", &self.path)? {
+            let entry = entry.at("list", &self.path)?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes()).to_string_lossy();
+            if name != "." && name != ".." {
+                names.push(name.into_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn join(&self, name: &str) -> String {
+        format!("{}/{name}", self.path)
+    }
+}
+
+fn lossy(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+}
+
+fn absent<T>(errno: Errno) -> io::Result<Option<T>> {
+    match errno {
+        Errno::NOENT | Errno::NOTDIR | Errno::NODEV | Errno::NXIO => Ok(None),
+        _ => Err(errno.into()),
+    }
+}
+
+/// A device that is unplugged while one of its files is read.
+fn vanished<T>(error: io::Error) -> io::Result<Option<T>> {
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(errno) => absent(errno),
+        None => Err(error),
+    }
+}
+
+fn read_all(fd: OwnedFd) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    std::fs::File::from(fd).take(LARGEST as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > LARGEST {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(Some(bytes))
+}
+
+fn read_link(fd: &OwnedFd, name: &str) -> io::Result<Option<String>> {
+    match rustix::fs::readlinkat(fd, name, Vec::with_capacity(256)) {
+        Ok(target) => Ok(Some(lossy(target.into_bytes()))),
+        Err(Errno::INVAL) => Ok(None),
+        Err(errno) => absent(errno),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test makes its own trees")]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn an_absolute_link_stays_inside_the_root() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("etc/real")).unwrap();
+        fs::write(dir.path().join("etc/real/file"), "inside").unwrap();
+        symlink("/etc/real/file", dir.path().join("link")).unwrap();
+        symlink("../../../../../etc/passwd", dir.path().join("escape")).unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        assert_eq!(root.text("link").unwrap().as_deref(), Some("inside"));
+        assert_eq!(root.text("escape").unwrap(), None);
+        assert_eq!(root.link("link").unwrap().as_deref(), Some("/etc/real/file"));
+        assert_eq!(root.link("etc/real/file").unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_not_there_is_none_and_odd_bytes_are_text() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("odd"), b"a\xffb").unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        assert_eq!(root.bytes("no/such/file").unwrap(), None);
+        assert_eq!(root.bytes("odd/below-a-file").unwrap(), None);
+        assert_eq!(root.names("nowhere").unwrap(), Vec::<String>::new());
+        assert_eq!(root.text("odd").unwrap().as_deref(), Some("a\u{fffd}b"));
+        assert_eq!(Root::empty().names("").unwrap(), Vec::<String>::new());
+        assert!(root.bytes("").is_err(), "a directory is no file");
+    }
+}
