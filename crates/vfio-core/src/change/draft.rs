@@ -76,7 +76,8 @@ impl<'r> Draft<'r> {
         Ok(names.into_iter().collect())
     }
 
-    /// Gives `path` this content; owner, mode and attributes stay, a new file is root's and 0644.
+    /// Gives `path` this content; owner, mode and attributes stay, a new file is 0644 and
+    /// belongs to the owner of the tree.
     pub fn write(&mut self, path: &str, bytes: impl Into<Vec<u8>>) -> Result<()> {
         self.write_as(path, bytes, None)
     }
@@ -89,7 +90,7 @@ impl<'r> Draft<'r> {
     fn write_as(&mut self, path: &str, bytes: impl Into<Vec<u8>>, mode: Option<u32>) -> Result<()> {
         let mut meta = match self.image(path)? {
             Image::File { meta, .. } => Meta { mtime: None, ..meta },
-            _ => Meta::new(0o644),
+            _ => Meta::new(self.root, 0o644)?,
         };
         meta.mode = mode.unwrap_or(meta.mode);
         self.images.insert(path.to_owned(), Image::File { bytes: bytes.into(), meta });

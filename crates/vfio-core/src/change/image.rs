@@ -34,10 +34,11 @@ pub struct Meta {
 }
 
 impl Meta {
-    /// What a new file of ours gets: root's, `mode`, no extended attributes.
-    #[must_use]
-    pub fn new(mode: u32) -> Self {
-        Self { mode, uid: 0, gid: 0, mtime: None, xattrs: BTreeMap::new() }
+    /// What a new file gets below `root`: `mode`, the owner of the tree's top directory (`root`
+    /// on a real system), no extended attributes.
+    pub fn new(root: &Root, mode: u32) -> Result<Self> {
+        let (uid, gid) = root.stat("")?.map_or((0, 0), |top| (top.st_uid, top.st_gid));
+        Ok(Self { mode, uid, gid, mtime: None, xattrs: BTreeMap::new() })
     }
 }
 
