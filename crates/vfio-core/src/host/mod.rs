@@ -12,6 +12,7 @@ mod machine;
 mod memory;
 mod network;
 mod pci;
+mod running;
 mod storage;
 
 pub use boot::{Boot, Initramfs, Iommu, Loader};
@@ -23,4 +24,5 @@ pub use machine::Machine;
 pub use memory::{HugePages, Memory, Node};
 pub use network::{Interface, Network};
 pub use pci::{Class, Detail, Device, Pci};
+pub use running::{Finding, Running};
 pub use storage::{Storage, Usage};
