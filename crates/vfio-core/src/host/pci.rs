@@ -69,6 +69,8 @@ pub struct Device {
     pub boot_vga: Option<bool>,
     /// The bridge that leads to it; `None` for a device on a root bus.
     pub parent: Option<Address>,
+    /// The physical function that makes it (SR-IOV); `None` for everything but a virtual function.
+    pub physical: Option<Address>,
 }
 
 impl Device {
@@ -151,8 +153,9 @@ impl Pci {
         let Some(uevent) = attribute("uevent") else { return Ok(None) };
         let Some(mut device) = parse(address, &uevent) else { return Ok(None) };
         device.parent = parent;
-        device.group =
-            dir.link_name("iommu_group").ok().flatten().and_then(|name| name.parse().ok());
+        let link = |name| dir.link_name(name).ok().flatten();
+        device.group = link("iommu_group").and_then(|name| name.parse().ok());
+        device.physical = link("physfn").and_then(|name| name.parse().ok());
         if device.class.is_display() {
             device.boot_vga = attribute("boot_vga").map(|text| text == "1");
         }
@@ -224,6 +227,7 @@ fn parse(address: Address, uevent: &str) -> Option<Device> {
         group: None,
         boot_vga: None,
         parent: None,
+        physical: None,
     })
 }
 
@@ -265,6 +269,7 @@ mod tests {
         fs::create_dir_all(dir.path().join("sys/bus/pci/devices")).unwrap();
         let group = dir.path().join(real).join("iommu_group");
         symlink("../../../../kernel/iommu_groups/14", group).unwrap();
+        symlink("../0000:01:00.4", dir.path().join(real).join("physfn")).unwrap();
         let link = dir.path().join("sys/bus/pci/devices/0000:01:00.0");
         symlink("../../../devices/pci0000:00/0000:00:01.0/0000:01:00.0", link).unwrap();
         put(dir.path(), "sys/bus/pci/devices/not-a-device/uevent", b"");
@@ -277,6 +282,7 @@ mod tests {
         assert_eq!((card.driver.as_deref(), card.group), (Some("nouveau"), Some(14)));
         assert_eq!((card.boot_vga, card.subsystem), (Some(true), (0x1462, 0x3909)));
         assert_eq!(card.parent, "0000:00:01.0".parse().ok());
+        assert_eq!(card.physical, "0000:01:00.4".parse().ok());
         let detail = Detail::read(&root, card.address).unwrap();
         assert_eq!(detail.reset_methods, ["flr", "bus"]);
         assert_eq!((detail.driver_override, detail.numa_node), (None, None));

@@ -222,6 +222,7 @@ mod tests {
             group: Some(1),
             boot_vga: None,
             parent: None,
+            physical: None,
         }
     }
 
