@@ -6,6 +6,7 @@
 mod attr;
 mod block;
 mod boot;
+mod convert;
 
 mod cpu;
 mod display;
@@ -17,6 +18,9 @@ mod modules;
 mod names;
 mod network;
 mod pci;
+mod private;
+mod record;
+mod snapshot;
 mod storage;
 #[cfg(test)]
 mod tree;

@@ -32,11 +32,11 @@ pub struct Storage {
     pub usages: Vec<Usage>,
 }
 
-/// Mount points that are listed even where nothing below is a disk.
-const SYSTEM: [&str; 10] =
-    ["/", "/usr", "/boot", "/boot/efi", "/efi", "/var", "/home", "/etc", "/opt", "/srv"];
-
 impl Storage {
+    /// Mount points that are listed even where nothing below is a disk.
+    pub(super) const SYSTEM: [&str; 10] =
+        ["/", "/usr", "/boot", "/boot/efi", "/efi", "/var", "/home", "/etc", "/opt", "/srv"];
+
     /// Reads the mounted file systems and the swap in use, and follows each down to its disks;
     /// empty below a root without `/proc`.
     pub fn read(root: &Root) -> Result<Self> {
@@ -46,7 +46,7 @@ impl Storage {
             let (device, pci) = carriers(&mut blocks, &mount);
             // The same device again is a bind mount or another subvolume of it.
             let first = seen.insert(device.clone());
-            let system = SYSTEM.contains(&mount.point.as_str());
+            let system = Self::SYSTEM.contains(&mount.point.as_str());
             if system || (first && !pci.is_empty()) {
                 usages.push(Usage { mount: mount.point, device, pci });
             }
