@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     Cmdline,
-    host::{Network, Storage},
+    host::{Network, Storage, attr::visible},
 };
 
 /// What stands where something was left out.
@@ -55,23 +55,25 @@ const FAMILIES: [&str; 15] = [
 
 /// The command line with the values left out that say whose machine it is.
 pub(super) fn cmdline(line: &Cmdline) -> String {
-    line.iter().map(parameter).collect::<Vec<_>>().join(" ")
+    let kept = line.iter().map(|word| parameter(&visible(word))).filter(|word| !word.is_empty());
+    kept.collect::<Vec<_>>().join(" ")
 }
 
 fn parameter(parameter: &str) -> String {
     let Some((name, value)) = parameter.split_once('=') else { return text(parameter) };
-    let plain = name.trim_start_matches('"').replace('-', "_");
+    let bare = name.trim_start_matches('"');
+    let plain = bare.replace('-', "_");
     let names_something = NAMES.contains(&plain.as_str())
         || FAMILIES.iter().any(|family| plain.starts_with(family))
         || ["/dev/", "UUID=", "LABEL="].iter().any(|mark| value.contains(mark));
-    if names_something { format!("{name}={REDACTED}") } else { format!("{name}={}", text(value)) }
+    if names_something { format!("{bare}={REDACTED}") } else { format!("{name}={}", text(value)) }
 }
 
 /// A text with its UUIDs, machine ids and hardware addresses left out.
 pub(super) fn text(text: &str) -> String {
     let part_of = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '-');
-    let mut out = String::new();
-    let mut rest = text;
+    let text = visible(text);
+    let (mut out, mut rest) = (String::new(), text.as_str());
     while !rest.is_empty() {
         let end = rest.find(|c| !part_of(c)).unwrap_or(rest.len());
         let (word, tail) = rest.split_at(end);
@@ -112,7 +114,7 @@ pub(super) fn network(network: &Network) -> Network {
     let mut network = network.clone();
     let hex = |name: &str| name.len() == 12 && name.bytes().all(|b| b.is_ascii_hexdigit());
     for (number, interface) in network.interfaces.iter_mut().enumerate() {
-        let name = interface.name.clone();
+        let name = visible(&interface.name);
         if let Some(kind) =
             ["enx", "wlx", "wwx"].iter().find(|k| name.strip_prefix(**k).is_some_and(hex))
         {

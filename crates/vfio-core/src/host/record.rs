@@ -9,13 +9,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{Address, CpuList, host::attr::visible};
 
-/// A value that stands in JSON as its text; what a terminal would obey is dropped in reading.
+/// A value that stands in JSON as its text, without what a terminal would obey.
 #[derive(Clone, Debug)]
 pub(super) struct Text<T>(pub T);
 
 impl<T: fmt::Display> Serialize for Text<T> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&self.0)
+        to.serialize_str(&visible(&self.0.to_string()))
     }
 }
 

@@ -136,7 +136,7 @@ mod tests {
         let device = (any::<u32>(), any::<u8>(), 0u32..0x100_0000, any::<(u16, u16)>());
         let devices = prop::collection::vec((device, prop::option::of("[a-z_]{1,9}")), 0..6);
         let usages = prop::collection::vec(("/[\\PC]{0,6}", "[a-z0-9/-]{0,6}"), 0..4);
-        (devices, usages, "\\PC{0,60}", "[a-z]{0,3}[0-9a-f]{0,12}").prop_map(|parts| {
+        (devices, usages, "[^\"]{0,60}", "[a-z]{0,3}[0-9a-f]{0,12}").prop_map(|parts| {
             let (devices, usages, line, name) = parts;
             let mut machine = Machine::from_snapshot(V1).unwrap();
             let template = machine.pci.devices()[0].clone();

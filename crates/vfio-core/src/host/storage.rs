@@ -278,6 +278,19 @@ mod tests {
     }
 
     #[test]
+    fn finds_the_controllers_of_a_shared_nvme_namespace() {
+        let subsystem = "sys/devices/virtual/nvme-subsystem/nvme-subsys0";
+        let controller = "pci0000:00/0000:00:1d.0/0000:03:00.0/nvme/nvme0";
+        let tree = block(Tree::new(), &format!("{subsystem}/nvme0n1"), "259:0", &[]);
+        let tree = part(tree, &format!("{subsystem}/nvme0n1/nvme0n1p1"), "259:1")
+            .dir(&format!("sys/devices/{controller}"))
+            .link(&format!("{subsystem}/nvme0"), &format!("../../../{controller}"))
+            .file("proc/self/mountinfo", "24 1 259:1 / / rw - ext4 /dev/nvme0n1p1 rw\n");
+        let storage = Storage::read(&tree.root()).unwrap();
+        assert_eq!(shown(&storage), ["/ nvme0n1p1 0000:03:00.0"]);
+    }
+
+    #[test]
     fn unescapes_what_the_kernel_escapes() {
         for (text, plain) in [
             ("a\\040b", "a b"),
