@@ -81,7 +81,7 @@ impl Root {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(io::Error::from(io::ErrorKind::InvalidInput)).at("read as a file", path);
         }
-        read_all(fd).or_else(vanished).at("read", path)
+        read_all(fd, stat.st_size).or_else(vanished).at("read", path)
     }
 
     /// What `path` holds as text; bytes that are not UTF-8 become `U+FFFD`.
@@ -166,9 +166,8 @@ impl Dir {
         // An attribute of sysfs is at most a page and comes whole in one read.
         let bytes = match rustix::io::read(&file, &mut buffer) {
             Ok(n) if n < buffer.len() => Ok(Some(buffer[..n].to_vec())),
-            Ok(n) => {
-                read_all(file).map(|rest| rest.map(|rest| [&buffer[..n], rest.as_slice()].concat()))
-            }
+            Ok(n) => read_all(file, 0)
+                .map(|rest| rest.map(|rest| [&buffer[..n], rest.as_slice()].concat())),
             Err(errno) => vanished(errno.into()),
         };
         bytes.at("read", &self.join(name))
@@ -228,8 +227,9 @@ fn vanished<T>(error: io::Error) -> io::Result<Option<T>> {
     }
 }
 
-fn read_all(fd: OwnedFd) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
+/// Reads to the end; `expected` bytes are made room for at once.
+fn read_all(fd: OwnedFd, expected: i64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0).min(8 << 20));
     std::fs::File::from(fd).take(LARGEST as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > LARGEST {
         return Err(io::ErrorKind::FileTooLarge.into());

@@ -82,16 +82,20 @@ pub(super) fn addresses(real: &str) -> Vec<Address> {
     found
 }
 
-/// Foreign text made safe to print: no control characters, escapes or tricks with the writing
-/// direction, at most 120 characters, no white space around it.
+/// Foreign text made safe to print: [`visible`], at most 120 characters, no white space around it.
 pub(super) fn clean(text: &str) -> String {
+    let kept: String = visible(text.trim()).chars().take(LONGEST).collect();
+    kept.trim().to_owned()
+}
+
+/// Text without control characters, escapes and tricks with the writing direction.
+pub(super) fn visible(text: &str) -> String {
     let hidden = |c: char| {
         c.is_control()
             || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
             || matches!(c, '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
     };
-    let kept: String = text.trim().chars().filter(|c| !hidden(*c)).take(LONGEST).collect();
-    kept.trim().to_owned()
+    text.chars().filter(|c| !hidden(*c)).collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::{
     Address, Result, Root,
-    host::{Boot, Cpu, Detail, Displays, Inputs, Kernels, Memory, Network, Pci, Storage},
+    host::{
+        Boot, Cpu, Detail, Displays, Inputs, Kernels, Memory, Modules, Names, Network, Pci, Storage,
+    },
 };
 
 /// All facts about one machine: read from a [`Root`](crate::Root), or replayed from a snapshot.
@@ -38,7 +40,7 @@ impl Machine {
         let pci = Pci::read(root)?;
         let kernels = Kernels::read(root)?;
         Ok(Self {
-            details: details(root, &pci)?,
+            details: details(root, &pci, &kernels)?,
             pci,
             cpu: Cpu::read(root)?,
             memory: Memory::read(root)?,
@@ -52,7 +54,21 @@ impl Machine {
     }
 }
 
-fn details(root: &Root, pci: &Pci) -> Result<BTreeMap<Address, Detail>> {
-    let detail = |address| Ok((address, Detail::read(root, address)?));
-    pci.devices().iter().map(|device| detail(device.address)).collect()
+/// Details with names, and with the modules that the running kernel, else the newest, has.
+fn details(root: &Root, pci: &Pci, kernels: &Kernels) -> Result<BTreeMap<Address, Detail>> {
+    let names = Names::read(root)?;
+    let newest = kernels.installed.first().map(|kernel| &kernel.release);
+    let modules = match kernels.running.as_ref().or(newest) {
+        Some(release) => Modules::read(root, release)?,
+        None => Modules::default(),
+    };
+    let mut details = BTreeMap::new();
+    for device in pci.devices() {
+        let mut detail = Detail::read(root, device.address)?;
+        detail.name = names.describe(device);
+        detail.modules =
+            device.modalias.as_deref().map(|alias| modules.candidates(alias)).unwrap_or_default();
+        details.insert(device.address, detail);
+    }
+    Ok(details)
 }

@@ -6,6 +6,7 @@
 mod attr;
 mod block;
 mod boot;
+mod convert;
 
 mod cpu;
 mod display;
@@ -13,9 +14,13 @@ mod input;
 mod kernels;
 mod machine;
 mod memory;
+mod modules;
+mod names;
 mod network;
 mod pci;
-mod running;
+mod private;
+mod record;
+mod snapshot;
 mod storage;
 #[cfg(test)]
 mod tree;
@@ -27,6 +32,8 @@ pub use input::{Input, InputKind, Inputs};
 pub use kernels::{Availability, Kernel, Kernels};
 pub use machine::Machine;
 pub use memory::{HugePages, Memory, Node};
+pub use modules::Modules;
+pub use names::Names;
 pub use network::{Interface, Network};
 pub use pci::{Class, Detail, Device, Pci};
 pub use running::{Finding, Running};

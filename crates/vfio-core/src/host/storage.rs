@@ -32,11 +32,11 @@ pub struct Storage {
     pub usages: Vec<Usage>,
 }
 
-/// Mount points that are listed even where nothing below is a disk.
-const SYSTEM: [&str; 10] =
-    ["/", "/usr", "/boot", "/boot/efi", "/efi", "/var", "/home", "/etc", "/opt", "/srv"];
-
 impl Storage {
+    /// Mount points that are listed even where nothing below is a disk.
+    pub(super) const SYSTEM: [&str; 10] =
+        ["/", "/usr", "/boot", "/boot/efi", "/efi", "/var", "/home", "/etc", "/opt", "/srv"];
+
     /// Reads the mounted file systems and the swap in use, and follows each down to its disks;
     /// empty below a root without `/proc`.
     pub fn read(root: &Root) -> Result<Self> {
@@ -46,7 +46,7 @@ impl Storage {
             let (device, pci) = carriers(&mut blocks, &mount);
             // The same device again is a bind mount or another subvolume of it.
             let first = seen.insert(device.clone());
-            let system = SYSTEM.contains(&mount.point.as_str());
+            let system = Self::SYSTEM.contains(&mount.point.as_str());
             if system || (first && !pci.is_empty()) {
                 usages.push(Usage { mount: mount.point, device, pci });
             }
@@ -275,6 +275,19 @@ mod tests {
         assert_eq!(Storage::read(&Root::empty()).unwrap(), Storage::default());
         let odd = Tree::new().dir("proc/self/mountinfo").file("proc/swaps", b"\xff\n\xff\n");
         assert_eq!(shown(&Storage::read(&odd.root()).unwrap()), ["swap  "]);
+    }
+
+    #[test]
+    fn finds_the_controllers_of_a_shared_nvme_namespace() {
+        let subsystem = "sys/devices/virtual/nvme-subsystem/nvme-subsys0";
+        let controller = "pci0000:00/0000:00:1d.0/0000:03:00.0/nvme/nvme0";
+        let tree = block(Tree::new(), &format!("{subsystem}/nvme0n1"), "259:0", &[]);
+        let tree = part(tree, &format!("{subsystem}/nvme0n1/nvme0n1p1"), "259:1")
+            .dir(&format!("sys/devices/{controller}"))
+            .link(&format!("{subsystem}/nvme0"), &format!("../../../{controller}"))
+            .file("proc/self/mountinfo", "24 1 259:1 / / rw - ext4 /dev/nvme0n1p1 rw\n");
+        let storage = Storage::read(&tree.root()).unwrap();
+        assert_eq!(shown(&storage), ["/ nvme0n1p1 0000:03:00.0"]);
     }
 
     #[test]
