@@ -36,6 +36,13 @@ fn an_unselected_card_is_the_hosts() {
     assert_eq!(shown(&entries(&machine(TWO_CARDS), "16", &[])), ["01:00.0: 02:00.0 02:00.1"]);
     assert_eq!(shown(&entries(&machine(TWO_CARDS), "18", &[])), ["01:00.0: 03:00.0"]);
     assert_eq!(shown(&entries(&desktop(), "no-vga", &[])), ["00:02.0: 06:00.0 09:00.0"]);
+    let firmware_chose_the_second = machine(
+        "01:00.0 0300 10de:2484 g14
+         02:00.0 0300 1002:73df g16 boot
+         03:00.0 0c03 1912:0014 g18",
+    );
+    let entries = entries(&firmware_chose_the_second, "no-vga", &[]);
+    assert_eq!(shown(&entries), ["02:00.0: 03:00.0"]);
 }
 
 #[test]
@@ -97,8 +104,9 @@ fn titles_and_ids_hold_the_address_and_no_group() {
     assert_eq!(entry.host_group, Some(16));
     assert_eq!(entry.bind[0], (at("01:00.0"), 0x10de, 0x2484));
     let chosen = select(&machine(TWO_CARDS), "vga", &[]).unwrap();
-    let long = |_: &vfio_core::host::Device| "Ä".repeat(500);
+    let long = |_: &vfio_core::host::Device| format!("\n\x1b{}", "Ä".repeat(500));
     let entries = vfio_iommu::entries(&machine(TWO_CARDS), &long, &chosen).unwrap();
+    assert!(entries[0].title.starts_with("Desktop on ÄÄ"), "{}", entries[0].title);
     assert!(entries[0].title.ends_with("Ä [0000:01:00.0]; guests: 2 devices"));
 }
 
