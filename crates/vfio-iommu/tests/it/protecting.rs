@@ -184,7 +184,7 @@ fn a_3d_controller_is_no_display_for_the_host() {
          3b:00.0 0280 8086:24fd g7",
     );
     assert_eq!(groups(&machine, "vga", &[]).unwrap(), [7]);
-    assert!(groups(&machine, "1", &[]).unwrap_err().contains("the only display"));
+    assert!(groups(&machine, "1", &[]).unwrap_err().contains("the host's only display"));
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn the_only_display_stays_and_the_ways_out_are_named() {
     );
     insta::assert_snapshot!(groups(&machine, "vga", &[]).unwrap_err(), @"
     nothing selected by `vga` can go to a guest
-    because: group 1: 0000:01:00.0 the only display
+    because: group 1: 0000:01:00.0 the host's only display
     help: `--parse no-vga` hands over other devices and keeps the display
     help: `--allow headless` hands over group 1 all the same
     ");
@@ -165,7 +165,7 @@ fn an_integrated_display_that_is_the_only_one_takes_both_words() {
     let machine = machine("00:02.0 0300 8086:4680 g1 boot");
     insta::assert_snapshot!(groups(&machine, "vga", &[]).unwrap_err(), @"
     nothing selected by `vga` can go to a guest
-    because: group 1: 0000:00:02.0 the only display, integrated display
+    because: group 1: 0000:00:02.0 the host's only display, integrated display
     help: `--parse no-vga` hands over other devices and keeps the display
     help: `--parse 1 --allow headless` hands over group 1 all the same
     ");
