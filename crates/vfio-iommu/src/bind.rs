@@ -4,7 +4,7 @@
 //! as the device there still has the ids beside it. By id (`vfio-pci.ids=`) cannot tell two
 //! devices of one kind apart and is refused where that matters.
 
-use std::{collections::BTreeSet, str::FromStr};
+use std::collections::BTreeSet;
 
 use vfio_core::{
     CMDLINE_MAX_LEN, Cmdline,
@@ -30,18 +30,6 @@ pub enum Binding {
     ByAddress,
     /// All of a vendor and device id.
     ById,
-}
-
-impl FromStr for Binding {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        match text {
-            "address" => Ok(Self::ByAddress),
-            "id" => Ok(Self::ById),
-            _ => Err(Error::word(text, "a way of binding", "`address` or `id`")),
-        }
-    }
 }
 
 /// The kernel parameters of one boot entry.

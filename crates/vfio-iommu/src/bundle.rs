@@ -74,7 +74,7 @@ fn leaders(pci: &Pci) -> BTreeMap<u32, u32> {
     let mut leader: BTreeMap<u32, u32> = pci.groups().into_keys().map(|g| (g, g)).collect();
     let mut cards = BTreeMap::<Address, u32>::new();
     for device in pci.devices() {
-        let (Some(group), Some(slot)) = (device.group, card(device)) else { continue };
+        let (Some(group), Some(slot)) = (device.group, card(pci, device)) else { continue };
         let a = leader[cards.entry(slot).or_insert(group)];
         let b = leader[&group];
         for to in leader.values_mut().filter(|to| **to == a || **to == b) {

@@ -96,7 +96,9 @@ fn entry(host: Option<&Device>, bound: &[&Bundle<'_>], names: &dyn Fn(&Device) -
     devices.sort_by_key(|device| device.address);
     let (id, desktop) = match host {
         Some(host) => {
-            let name: String = names(host).chars().take(LONGEST_NAME).collect();
+            let name = names(host);
+            let name: String =
+                name.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
             let address = host.address;
             (address.to_string(), format!("Desktop on {} [{address}]", name.trim()))
         }

@@ -1,5 +1,7 @@
 //! What can be refused, and how that is explained.
 
+use std::collections::BTreeSet;
+
 use vfio_core::{Address, Advice, CpuList, Exit};
 
 use crate::{
@@ -85,16 +87,21 @@ impl Error {
     }
 }
 
-/// Group numbers as ranges; the notation is the kernel's for lists of any numbers.
-pub(crate) fn list(groups: impl IntoIterator<Item = u32>) -> String {
-    groups.into_iter().collect::<CpuList>().to_string().replace(',', ", ")
+/// `group 14`, `groups 14, 16-18`.
+pub(crate) fn groups(groups: &[u32]) -> String {
+    format!("group{} {}", if groups.len() == 1 { "" } else { "s" }, list(groups))
+}
+
+/// Numbers as ranges; the notation is the kernel's for lists of any numbers.
+fn list(numbers: &[u32]) -> String {
+    numbers.iter().copied().collect::<CpuList>().to_string().replace(',', ", ")
 }
 
 fn there_are(groups: &[u32]) -> String {
     match groups {
         [] => "there is none".to_owned(),
         [one] => format!("the only one is {one}"),
-        many => format!("there are {}", list(many.iter().copied())),
+        many => format!("there are {}", list(many)),
     }
 }
 
@@ -103,47 +110,41 @@ fn lines(reasons: &[(Address, Reason)]) -> Vec<String> {
     reasons.iter().map(|(address, reason)| format!("{address}: {reason}")).collect()
 }
 
-/// What lifts all of these reasons, as options; `None` when nothing does.
-fn lift<'r>(reasons: impl IntoIterator<Item = &'r Reason>) -> Option<String> {
-    let mut all: Vec<Allow> = reasons.into_iter().map(Reason::lifted_by).collect::<Option<_>>()?;
-    all.sort();
-    all.dedup();
-    let options: Vec<_> = all.iter().map(|allow| format!("--allow {allow}")).collect();
+/// The options that lift all of these reasons, `name` being the number of a group they keep;
+/// `None` when nothing does, or nothing needs to.
+fn lift(reasons: &[(Address, Reason)], name: u32) -> Option<String> {
+    let kept = reasons.iter().map(|(_, reason)| reason);
+    let hard: Vec<_> = kept.filter(|reason| !reason.yields_to_name()).collect();
+    let allow: Option<BTreeSet<Allow>> = hard.iter().map(|reason| reason.lifted_by()).collect();
+    let named = (hard.len() < reasons.len()).then(|| format!("--parse {name}"));
+    let options: Vec<_> =
+        named.into_iter().chain(allow?.iter().map(|allow| format!("--allow {allow}"))).collect();
     (!options.is_empty()).then(|| options.join(" "))
 }
 
-fn lift_help(reasons: &[(Address, Reason)]) -> Vec<String> {
-    let mut help = Vec::new();
-    if let Some(options) = lift(reasons.iter().map(|(_, reason)| reason)) {
-        help.push(format!("`{options}` hands it over all the same"));
+fn protected_help(group: u32, reasons: &[(Address, Reason)]) -> Vec<String> {
+    let is_virtual = |(_, reason): &(_, Reason)| matches!(reason, Reason::Virtual { .. });
+    if reasons.iter().any(is_virtual) {
+        let help = "a virtual function appears after boot: give it to the guest in libvirt, with \
+                    managed='yes'";
+        return vec![help.to_owned()];
     }
-    if reasons.iter().any(|(_, reason)| matches!(reason, Reason::Virtual { .. })) {
-        help.push(
-            "a virtual function appears after boot: give it to the guest in libvirt, with \
-             managed='yes'"
-                .to_owned(),
-        );
-    }
-    help
+    let options = lift(reasons, group);
+    options.map(|o| format!("`{o}` hands it over all the same")).into_iter().collect()
 }
 
 /// What to do when nothing is left of a selection.
 fn nothing_help(left_out: &[LeftOut]) -> Vec<String> {
-    let reasons = || left_out.iter().flat_map(|l| l.reasons.iter());
+    let has = |kept: &LeftOut, wanted: &Reason| kept.reasons.iter().any(|(_, r)| r == wanted);
     let mut help = Vec::new();
-    let soft = left_out.iter().filter(|l| l.reasons.iter().all(|(_, r)| r.yields_to_name()));
-    let named: Vec<_> = soft.filter_map(|l| l.groups.first()).map(u32::to_string).collect();
-    if !named.is_empty() {
-        help.push(format!("`--parse {}` names what is left out by habit only", named.join(",")));
-    }
-    if reasons().any(|(_, reason)| *reason == Reason::LastDisplay) {
+    if left_out.iter().any(|kept| has(kept, &Reason::LastDisplay)) {
         help.push("`--parse no-vga` hands over other devices and keeps the display".to_owned());
     }
-    for left_out in left_out {
-        if let Some(options) = lift(left_out.reasons.iter().map(|(_, r)| r)) {
-            let groups = list(left_out.groups.iter().copied());
-            help.push(format!("`{options}` hands over group {groups} all the same"));
-        }
+    // Nobody who selects nothing useful is helped by chipset functions.
+    for kept in left_out.iter().filter(|kept| !has(kept, &Reason::Housekeeping)) {
+        let options = kept.groups.first().and_then(|group| lift(&kept.reasons, *group));
+        let line = |o| format!("`{o}` hands over {} all the same", groups(&kept.groups));
+        help.extend(options.map(line));
     }
     help
 }
@@ -161,6 +162,9 @@ impl Advice for Error {
         match self {
             Self::NoIommu(diagnosis) => diagnosis.because(),
             Self::Protected { reasons, .. } => lines(reasons),
+            Self::Nothing { left_out, .. } if left_out.is_empty() => {
+                vec!["no IOMMU group has such a device".to_owned()]
+            }
             Self::Nothing { left_out, .. } => left_out.iter().map(LeftOut::to_string).collect(),
             Self::NoDisplay { displays } => {
                 displays.iter().map(|a| format!("{a} is to go to a guest")).collect()
@@ -178,7 +182,7 @@ impl Advice for Error {
             Self::Word { form, .. } => vec![format!("write {form}")],
             Self::NoIommu(diagnosis) => diagnosis.help(),
             Self::NoSuchGroup { .. } => one("`deploy-vfio groups` shows what is in each"),
-            Self::Protected { reasons, .. } => lift_help(reasons),
+            Self::Protected { group, reasons } => protected_help(*group, reasons),
             Self::Nothing { left_out, .. } => nothing_help(left_out),
             Self::NoDisplay { .. } => {
                 one("leave one display out of the selection, or add `--allow headless`")

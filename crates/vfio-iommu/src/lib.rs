@@ -36,7 +36,7 @@ pub use choice::{Choice, choose, screen_note};
 pub use diagnosis::Diagnosis;
 pub use entry::{Entry, entries, everything};
 pub use error::Error;
-pub use protect::{protected, why_protected};
+pub use protect::{protected, protected_groups, why_protected};
 pub use reason::{Allow, Reason};
 pub use select::{Chosen, LeftOut, select};
 pub use selection::{FORM as SELECTION_FORM, Selection};

@@ -26,15 +26,22 @@ pub fn protected(machine: &Machine) -> BTreeMap<Address, Vec<Reason>> {
     reasons(machine, &bundles(&machine.pci))
 }
 
-/// Why a group stays with the host when `all` is selected; empty when it may go.
+/// Why each group stays with the host when `all` is selected; a group that may go is absent.
 ///
 /// The devices named may be in another group that the same card reaches into.
 #[must_use]
-pub fn why_protected(machine: &Machine, group: u32) -> Vec<(Address, Reason)> {
+pub fn protected_groups(machine: &Machine) -> BTreeMap<u32, Vec<(Address, Reason)>> {
     let bundles = bundles(&machine.pci);
     let reasons = reasons(machine, &bundles);
-    let found = bundles.iter().find(|bundle| bundle.groups.contains(&group));
-    found.map(|bundle| why(bundle, &reasons)).unwrap_or_default()
+    let kept = bundles.iter().map(|bundle| (bundle, why(bundle, &reasons)));
+    let kept = kept.filter(|(_, why)| !why.is_empty());
+    kept.flat_map(|(bundle, why)| bundle.groups.iter().map(move |g| (*g, why.clone()))).collect()
+}
+
+/// The same for one group; empty when it may go.
+#[must_use]
+pub fn why_protected(machine: &Machine, group: u32) -> Vec<(Address, Reason)> {
+    protected_groups(machine).remove(&group).unwrap_or_default()
 }
 
 /// The reasons that keep a whole bundle.
@@ -65,7 +72,8 @@ pub(crate) fn reasons(machine: &Machine, bundles: &[Bundle<'_>]) -> BTreeMap<Add
     let housekeeping = |device: &Device| {
         let group = device.group.and_then(|group| groups.get(&group));
         let mut others = group.into_iter().flatten().filter(|other| !never_bound(other));
-        is_housekeeping(device) && others.all(|other| is_housekeeping(other))
+        is_housekeeping(&machine.pci, device)
+            && others.all(|other| is_housekeeping(&machine.pci, other))
     };
     let mut all = BTreeMap::new();
     for device in machine.pci.devices() {

@@ -124,7 +124,7 @@ impl fmt::Display for Reason {
             Self::Keyboard { name, others_go: true } => {
                 write!(f, "has the only keyboard that would be left ({name})")
             }
-            Self::LastDisplay => f.write_str("the only display"),
+            Self::LastDisplay => f.write_str("the host's only display"),
             Self::IntegratedDisplay => f.write_str("integrated display"),
             Self::Housekeeping => f.write_str("chipset function"),
         }

@@ -2,10 +2,12 @@
 //! so that a machine whose cards are on vfio-pci already gives the same answers.
 //!
 //! * A *card* is all functions of a slot, but for three kinds of function that stand alone:
-//!   those on bus 0 (part of the chipset or processor, they only share numbering), those of
+//!   those on a root bus (part of the chipset or processor, they only share numbering), those of
 //!   vendor 1022 (AMD's processor and chipset functions, which come as one "slot" behind an
 //!   internal bridge; AMD sells no such add-in cards, its graphics are vendor 1002), and virtual
 //!   functions (made to be handed out one by one).
+//! * Bus 0 is always a root bus. Others (servers have a dozen) are told by their devices having
+//!   no bridge above them, where the machine says so of any device at all.
 //! * An *integrated display* is Intel's at `00:02.x`; an AMD one (vendor 1002) that shares its
 //!   slot with processor functions of vendor 1022, which no graphics card has; and the display
 //!   of a server's management chip (ASPEED, Matrox G200e and later).
@@ -38,9 +40,15 @@ pub(crate) fn drives_screens(device: &Device) -> bool {
 }
 
 /// The slot of the card that a device is part of; `None` when it stands alone.
-pub(crate) fn card(device: &Device) -> Option<Address> {
-    let alone = device.address.bus == 0 || device.vendor == AMD_PROCESSOR || never_bound(device);
+pub(crate) fn card(pci: &Pci, device: &Device) -> Option<Address> {
+    let alone = device.vendor == AMD_PROCESSOR || never_bound(device) || on_root_bus(pci, device);
     (!alone).then_some(Address { function: 0, ..device.address })
+}
+
+/// Whether a device is part of the chipset or processor: no bridge leads to it.
+fn on_root_bus(pci: &Pci, device: &Device) -> bool {
+    let described = || pci.devices().iter().any(|other| other.parent.is_some());
+    device.address.bus == 0 || device.parent.is_none() && described()
 }
 
 /// Intel's own graphics: firmware and kernel treat them apart (identity map, `DEFAULT_ON_INTGPU_OFF`).
@@ -81,13 +89,16 @@ pub(crate) fn chipset_part(device: &Device) -> Option<&'static str> {
 
 /// Functions that only the host has a use for: thermal and power management, telemetry, serial
 /// buses of the board, the management engine, dummy functions, the security processor.
-pub(crate) fn is_housekeeping(device: &Device) -> bool {
+///
+/// A server's accelerators (DSA: 0880) look the same; they are handed over by number.
+pub(crate) fn is_housekeeping(pci: &Pci, device: &Device) -> bool {
     let kind = device.class.kind();
-    match device.class.base() {
-        0x13 | 0x10 if device.vendor == AMD_PROCESSOR => true,
-        0x00 | 0x05 | 0x07 | 0x10 | 0x11 | 0x13 => device.address.bus == 0,
-        0x08 => device.address.bus == 0 && kind != 0x0805,
-        0x0c => device.address.bus == 0 && kind == 0x0c80,
+    let by_class = match device.class.base() {
+        0x10 | 0x13 if device.vendor == AMD_PROCESSOR => return true,
+        0x00 | 0x05 | 0x07 | 0x10 | 0x11 | 0x13 => true,
+        0x08 => kind != 0x0805,
+        0x0c => kind == 0x0c80,
         _ => false,
-    }
+    };
+    by_class && on_root_bus(pci, device)
 }

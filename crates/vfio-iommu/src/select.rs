@@ -14,7 +14,7 @@ use crate::{
     Allow, Error, Reason, Selection,
     bundle::{Bundle, bundles},
     diagnosis::{diagnose, remapping_off},
-    error::list,
+    error::groups as list,
     keyboard::keyboards,
     protect::{reasons, why},
     selection::Word,
@@ -44,10 +44,15 @@ pub struct LeftOut {
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let s = if self.groups.len() == 1 { "" } else { "s" };
-        write!(f, "group{s} {}:", list(self.groups.iter().copied()))?;
-        for (at, (address, reason)) in self.reasons.iter().enumerate() {
-            write!(f, "{} {address} {reason}", if at == 0 { "" } else { "," })?;
+        write!(f, "{}:", list(&self.groups))?;
+        let mut last = None;
+        for (address, reason) in &self.reasons {
+            f.write_str(if last.is_some() { ", " } else { " " })?;
+            if last != Some(address) {
+                write!(f, "{address} ")?;
+            }
+            write!(f, "{reason}")?;
+            last = Some(address);
         }
         Ok(())
     }
@@ -187,8 +192,9 @@ fn notes(machine: &Machine, selection: &Selection, picked: &[&Bundle<'_>]) -> Ve
         let others: Vec<u32> = others.collect();
         if !others.is_empty() {
             notes.push(format!(
-                "group {} goes along with group {group}: a card reaches into both",
-                list(others)
+                "{} {} along with group {group}: one card reaches into all of them",
+                list(&others),
+                if others.len() == 1 { "goes" } else { "go" }
             ));
         }
     }

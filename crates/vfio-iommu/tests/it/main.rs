@@ -1,0 +1,8 @@
+//! What goes to guests on described machines, and laws over random ones.
+
+mod binding;
+mod booting;
+mod describe;
+mod laws;
+mod protecting;
+mod selecting;
