@@ -2,6 +2,7 @@
 //!
 //! Needs root, `unshare` and a static busybox; says so and passes where they are missing.
 #![allow(clippy::disallowed_methods, reason = "a test makes its own trees")]
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
 use std::{
     fs,
