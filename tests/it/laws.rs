@@ -1,6 +1,6 @@
 //! The laws for commands that no case is about, on trees as people have them.
 
-use vfio_testkit::{Description, Edits, laws::laws};
+use vfio_testkit::{Description, Edits, Stage, laws::laws};
 
 use super::{all, home, programs};
 
@@ -20,20 +20,22 @@ const COMMANDS: &[&str] = &[
 
 #[test]
 fn commands_keep_the_laws_whatever_people_did_to_the_files() {
-    let mut all_of_them = Vec::new();
-    for machine in MACHINES {
-        for edits in [Edits::None, Edits::User, Edits::Crlf] {
-            all_of_them.extend(COMMANDS.iter().map(|command| (*machine, edits, *command)));
-        }
-    }
-    all(&all_of_them, |(machine, edits, command)| {
+    let edits = [Edits::None, Edits::User, Edits::Crlf];
+    let trees: Vec<(&str, Edits)> =
+        MACHINES.iter().flat_map(|machine| edits.map(|edits| (*machine, edits))).collect();
+    all(&trees, |(machine, edits)| {
         let problem = |error: std::io::Error| error.to_string();
         let file = home("machines").join(format!("{machine}.json"));
-        let dir = tempfile::tempdir().map_err(problem)?;
         let described = Description::read(&file).map_err(problem)?;
-        described.lay_out_with(dir.path(), *edits).map_err(problem)?;
-        let words: Vec<&str> = command.split(' ').collect();
-        laws(&programs(), dir.path(), &words)
-            .map_err(|error| format!("{machine} with {edits:?} edits: {error}"))
+        let stage = Stage::new(&described, *edits).map_err(problem)?;
+        let mut broken = String::new();
+        for command in COMMANDS {
+            let words: Vec<&str> = command.split(' ').collect();
+            if let Err(error) = laws(&programs(), stage.path(), &words) {
+                broken += &format!("{machine} with {edits:?} edits: {error}\n");
+            }
+            stage.reset().map_err(problem)?;
+        }
+        if broken.is_empty() { Ok(()) } else { Err(broken) }
     });
 }

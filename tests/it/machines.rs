@@ -3,9 +3,9 @@
 //!
 //! `DEPLOY_VFIO_MACHINES` names a directory with more machines than the project's own.
 
-use std::{collections::BTreeSet, fmt::Write, fs, path::Path};
+use std::{collections::BTreeSet, fmt::Write};
 
-use vfio_testkit::{Description, Edits, Outcome, Roles, laws::laws, safety, synthetic};
+use vfio_testkit::{Description, Edits, Outcome, Stage, laws::laws, safety, synthetic};
 
 use super::{all, files, home, programs};
 
@@ -29,29 +29,24 @@ fn no_command_harms_any_machine() {
 
 /// Everything that is tried on one machine; what went wrong, one a line.
 fn try_all(machine: &Description) -> std::io::Result<String> {
-    let dir = tempfile::tempdir()?;
-    let roles = machine.lay_out(dir.path())?;
+    let stage = Stage::new(machine, Edits::None)?;
     let mut broken = String::new();
     for words in ["groups", "groups all", "groups --json", "host --json", "status"] {
         let words: Vec<&str> = words.split(' ').collect();
-        let outcome = programs().run(dir.path(), &words)?;
+        let outcome = programs().run(stage.path(), &words)?;
         note(&mut broken, &words, reading(&words, &outcome));
     }
     for command in multiboots(machine) {
         let words: Vec<&str> = command.split(' ').collect();
         let run = [&words[..], &["--yes", "--no-rebuild"]].concat();
-        let outcome = programs().run(dir.path(), &run)?;
-        note(&mut broken, &words, changing(machine, &roles, dir.path(), &outcome));
-        for part in ["etc", "boot", "var"] {
-            fs::remove_dir_all(dir.path().join(part))?;
-        }
-        machine.lay_out_system(dir.path(), Edits::None)?;
+        let outcome = programs().run(stage.path(), &run)?;
+        note(&mut broken, &words, changing(machine, &stage, &outcome));
+        stage.reset()?;
     }
     for command in ["multiboot last", "multiboot first --parse all"] {
         let words: Vec<&str> = command.split(' ').collect();
-        let fresh = tempfile::tempdir()?;
-        machine.lay_out(fresh.path())?;
-        note(&mut broken, &words, laws(&programs(), fresh.path(), &words));
+        note(&mut broken, &words, laws(&programs(), stage.path(), &words));
+        stage.reset()?;
     }
     Ok(broken)
 }
@@ -102,19 +97,15 @@ fn sane(outcome: &Outcome) -> Result<(), String> {
     Ok(())
 }
 
-fn changing(
-    machine: &Description,
-    roles: &Roles,
-    root: &Path,
-    outcome: &Outcome,
-) -> Result<(), String> {
+fn changing(machine: &Description, stage: &Stage, outcome: &Outcome) -> Result<(), String> {
     sane(outcome)?;
-    let entries = safety::entries(root).map_err(|error| error.to_string())?;
+    let entries = safety::entries(stage.path()).map_err(|error| error.to_string())?;
     if outcome.code != 0 && !entries.is_empty() {
         return Err(format!("exit {} and entries were written", outcome.code));
     }
     for (name, bound) in entries {
-        safety::check(machine, roles, &bound).map_err(|error| format!("{name}: {error}"))?;
+        safety::check(machine, stage.roles(), &bound)
+            .map_err(|error| format!("{name}: {error}"))?;
     }
     Ok(())
 }
