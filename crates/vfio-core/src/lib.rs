@@ -15,6 +15,7 @@ mod cmdline;
 mod cpulist;
 mod error;
 pub mod host;
+pub mod layout;
 mod root;
 
 pub use address::{Address, ParseAddressError};

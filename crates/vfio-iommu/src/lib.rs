@@ -1,1 +1,42 @@
-//! Placeholder.
+//! Which IOMMU groups go to guests, which boot entries follow from that, and how the kernel is
+//! told.
+//!
+//! The way through it: [`select`] turns the user's [`Selection`] into groups ([`Chosen`]),
+//! [`entries`] into boot entries ([`Entry`]), of which [`choose`] picks the default; [`bind`]
+//! drafts the files they share and [`arguments`] gives each its kernel parameters. Everything is
+//! a pure function of [`vfio_core::host::Machine`]; nothing here reads a file.
+//!
+//! Invariants, each a property test over random machines:
+//!
+//! * A group is bound whole or not at all; its bridges and virtual functions never are. A card is
+//!   bound whole or not at all, whatever groups its functions are in.
+//! * A [`protected`] device is never bound, unless an [`Allow`] lifts the reason, or the reason
+//!   is a soft one and its group was named by number.
+//! * The host keeps a display that drives screens, unless it has none or [`Allow::Headless`] is
+//!   given; it keeps a keyboard unless [`Allow::Keyboard`] is given.
+//!
+//! What counts as a card, as an integrated display and as chipset is documented in `roles.rs`,
+//! which keyboards count in `keyboard.rs`.
+
+mod bind;
+mod bundle;
+mod choice;
+mod diagnosis;
+mod entry;
+mod error;
+mod keyboard;
+mod protect;
+mod reason;
+mod roles;
+mod select;
+mod selection;
+
+pub use bind::{Arguments, Binding, FRAGMENT, arguments, bind, unbind};
+pub use choice::{Choice, choose, screen_note};
+pub use diagnosis::Diagnosis;
+pub use entry::{Entry, entries, everything};
+pub use error::Error;
+pub use protect::{protected, why_protected};
+pub use reason::{Allow, Reason};
+pub use select::{Chosen, LeftOut, select};
+pub use selection::{FORM as SELECTION_FORM, Selection};

@@ -3,7 +3,10 @@
 //! Parsers are total: odd hardware is normal, and a file that is missing, malformed or vanishes
 //! while it is read makes a fact absent, never a panic.
 
+mod attr;
+mod block;
 mod boot;
+
 mod cpu;
 mod display;
 mod input;
@@ -12,7 +15,10 @@ mod machine;
 mod memory;
 mod network;
 mod pci;
+mod running;
 mod storage;
+#[cfg(test)]
+mod tree;
 
 pub use boot::{Boot, Initramfs, Iommu, Loader};
 pub use cpu::{CoreKind, Cpu, LogicalCpu, Vendor};
@@ -23,4 +29,5 @@ pub use machine::Machine;
 pub use memory::{HugePages, Memory, Node};
 pub use network::{Interface, Network};
 pub use pci::{Class, Detail, Device, Pci};
+pub use running::{Finding, Running};
 pub use storage::{Storage, Usage};

@@ -69,6 +69,8 @@ pub struct Device {
     pub boot_vga: Option<bool>,
     /// The bridge that leads to it; `None` for a device on a root bus.
     pub parent: Option<Address>,
+    /// The physical function that makes it (SR-IOV); `None` for everything but a virtual function.
+    pub physical: Option<Address>,
 }
 
 impl Device {
@@ -90,22 +92,29 @@ pub struct Detail {
     pub numa_node: Option<u32>,
     /// How the kernel can reset it (`flr`, `bus`, …), best first; empty when it cannot.
     pub reset_methods: Vec<String>,
+    /// The modules whose aliases match it; empty when nobody asked `modules.alias`.
+    pub modules: Vec<String>,
+    /// What `pci.ids` calls it; empty when nobody asked.
+    pub name: String,
 }
 
 impl Detail {
-    /// Reads the details of the device at `address`; all are absent when it is not there.
+    /// Reads the details of the device at `address` from sysfs, so without `modules` and `name`;
+    /// all are absent when it is not there.
     pub fn read(root: &Root, address: Address) -> Result<Self> {
         let Some(dir) = root.dir(&format!("{DEVICES}/{address}"))? else {
             return Ok(Self::default());
         };
-        let text = |name| dir.text(name);
+        // An attribute that the kernel refuses to show (EIO, EACCES) is as good as none.
+        let text = |name| dir.text(name).ok().flatten();
         Ok(Self {
-            revision: text("revision")?.and_then(|t| u8::try_from(hex(&t)?).ok()),
-            driver_override: text("driver_override")?.filter(|t| !t.is_empty() && t != "(null)"),
-            numa_node: text("numa_node")?.and_then(|t| t.parse().ok()),
-            reset_methods: text("reset_method")?
+            revision: text("revision").and_then(|t| u8::try_from(hex(&t)?).ok()),
+            driver_override: text("driver_override").filter(|t| !t.is_empty() && t != "(null)"),
+            numa_node: text("numa_node").and_then(|t| t.parse().ok()),
+            reset_methods: text("reset_method")
                 .map(|t| t.split_whitespace().map(str::to_owned).collect())
                 .unwrap_or_default(),
+            ..Self::default()
         })
     }
 }
@@ -123,7 +132,7 @@ impl Pci {
         let mut devices = Vec::new();
         for name in bus.names()? {
             let Ok(address) = name.parse() else { continue };
-            let parent = bus.link(&name)?.and_then(|target| parent(&target));
+            let parent = bus.link(&name).ok().flatten().and_then(|target| parent(&target));
             devices.extend(Self::device(root, address, parent)?);
         }
         Ok(Self::from_devices(devices))
@@ -140,12 +149,15 @@ impl Pci {
     /// `None` when the device vanished meanwhile, or says nothing of itself.
     fn device(root: &Root, address: Address, parent: Option<Address>) -> Result<Option<Device>> {
         let Some(dir) = root.dir(&format!("{DEVICES}/{address}"))? else { return Ok(None) };
-        let Some(uevent) = dir.text("uevent")? else { return Ok(None) };
+        let attribute = |name| dir.text(name).ok().flatten();
+        let Some(uevent) = attribute("uevent") else { return Ok(None) };
         let Some(mut device) = parse(address, &uevent) else { return Ok(None) };
         device.parent = parent;
-        device.group = dir.link_name("iommu_group")?.and_then(|name| name.parse().ok());
+        let link = |name| dir.link_name(name).ok().flatten();
+        device.group = link("iommu_group").and_then(|name| name.parse().ok());
+        device.physical = link("physfn").and_then(|name| name.parse().ok());
         if device.class.is_display() {
-            device.boot_vga = dir.text("boot_vga")?.map(|text| text == "1");
+            device.boot_vga = attribute("boot_vga").map(|text| text == "1");
         }
         Ok(Some(device))
     }
@@ -215,6 +227,7 @@ fn parse(address: Address, uevent: &str) -> Option<Device> {
         group: None,
         boot_vga: None,
         parent: None,
+        physical: None,
     })
 }
 
@@ -256,6 +269,7 @@ mod tests {
         fs::create_dir_all(dir.path().join("sys/bus/pci/devices")).unwrap();
         let group = dir.path().join(real).join("iommu_group");
         symlink("../../../../kernel/iommu_groups/14", group).unwrap();
+        symlink("../0000:01:00.4", dir.path().join(real).join("physfn")).unwrap();
         let link = dir.path().join("sys/bus/pci/devices/0000:01:00.0");
         symlink("../../../devices/pci0000:00/0000:00:01.0/0000:01:00.0", link).unwrap();
         put(dir.path(), "sys/bus/pci/devices/not-a-device/uevent", b"");
@@ -268,6 +282,7 @@ mod tests {
         assert_eq!((card.driver.as_deref(), card.group), (Some("nouveau"), Some(14)));
         assert_eq!((card.boot_vga, card.subsystem), (Some(true), (0x1462, 0x3909)));
         assert_eq!(card.parent, "0000:00:01.0".parse().ok());
+        assert_eq!(card.physical, "0000:01:00.4".parse().ok());
         let detail = Detail::read(&root, card.address).unwrap();
         assert_eq!(detail.reset_methods, ["flr", "bus"]);
         assert_eq!((detail.driver_override, detail.numa_node), (None, None));

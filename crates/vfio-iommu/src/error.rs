@@ -1,0 +1,193 @@
+//! What can be refused, and how that is explained.
+
+use vfio_core::{Address, Advice, CpuList, Exit};
+
+use crate::{
+    diagnosis::Diagnosis,
+    reason::{Allow, Reason},
+    select::LeftOut,
+};
+
+/// Why devices cannot be handed over as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A word that no machine could accept.
+    #[error("`{}` is not {what}", word.escape_debug())]
+    Word {
+        /// The word, cut when it is long.
+        word: String,
+        /// What was expected.
+        what: &'static str,
+        /// How that reads.
+        form: &'static str,
+    },
+    /// There are no IOMMU groups at all.
+    #[error("{0}")]
+    NoIommu(Diagnosis),
+    /// A group that this machine does not have, or that keeps no display for the host.
+    #[error("{asked}; {}", there_are(.groups))]
+    NoSuchGroup {
+        /// What was asked for and is not there.
+        asked: String,
+        /// The groups that would do.
+        groups: Vec<u32>,
+    },
+    /// A group was named that stays with the host.
+    #[error("IOMMU group {group} stays with the host")]
+    Protected {
+        /// The group.
+        group: u32,
+        /// Which devices keep it, and why.
+        reasons: Vec<(Address, Reason)>,
+    },
+    /// Nothing of what was selected may go to a guest.
+    #[error("nothing selected by `{selection}` can go to a guest")]
+    Nothing {
+        /// The selection.
+        selection: String,
+        /// What was left out of it.
+        left_out: Vec<LeftOut>,
+    },
+    /// All displays would be handed over.
+    #[error("the host would be left without a display")]
+    NoDisplay {
+        /// The displays that would go.
+        displays: Vec<Address>,
+    },
+    /// Binding by id would take a device from the host.
+    #[error("binding by id cannot tell {guest} from {host}, which stays with the host")]
+    SharedIds {
+        /// The ids of both.
+        ids: String,
+        /// The device that is to be bound.
+        guest: Address,
+        /// The device that is not.
+        host: Address,
+    },
+    /// More devices than fit on a kernel's command line.
+    #[error("the {devices} devices of one boot entry need {len} bytes on the kernel command line")]
+    TooLong {
+        /// How many devices.
+        devices: usize,
+        /// How many bytes they need.
+        len: usize,
+        /// How many there are.
+        limit: usize,
+    },
+    /// Reading or drafting failed.
+    #[error(transparent)]
+    Core(#[from] vfio_core::Error),
+}
+
+impl Error {
+    pub(crate) fn word(word: &str, what: &'static str, form: &'static str) -> Self {
+        Self::Word { word: word.chars().take(40).collect(), what, form }
+    }
+}
+
+/// Group numbers as ranges; the notation is the kernel's for lists of any numbers.
+pub(crate) fn list(groups: impl IntoIterator<Item = u32>) -> String {
+    groups.into_iter().collect::<CpuList>().to_string().replace(',', ", ")
+}
+
+fn there_are(groups: &[u32]) -> String {
+    match groups {
+        [] => "there is none".to_owned(),
+        [one] => format!("the only one is {one}"),
+        many => format!("there are {}", list(many.iter().copied())),
+    }
+}
+
+/// `because:` lines for devices that keep a group.
+fn lines(reasons: &[(Address, Reason)]) -> Vec<String> {
+    reasons.iter().map(|(address, reason)| format!("{address}: {reason}")).collect()
+}
+
+/// What lifts all of these reasons, as options; `None` when nothing does.
+fn lift<'r>(reasons: impl IntoIterator<Item = &'r Reason>) -> Option<String> {
+    let mut all: Vec<Allow> = reasons.into_iter().map(Reason::lifted_by).collect::<Option<_>>()?;
+    all.sort();
+    all.dedup();
+    let options: Vec<_> = all.iter().map(|allow| format!("--allow {allow}")).collect();
+    (!options.is_empty()).then(|| options.join(" "))
+}
+
+fn lift_help(reasons: &[(Address, Reason)]) -> Vec<String> {
+    let mut help = Vec::new();
+    if let Some(options) = lift(reasons.iter().map(|(_, reason)| reason)) {
+        help.push(format!("`{options}` hands it over all the same"));
+    }
+    if reasons.iter().any(|(_, reason)| matches!(reason, Reason::Virtual { .. })) {
+        help.push(
+            "a virtual function appears after boot: give it to the guest in libvirt, with \
+             managed='yes'"
+                .to_owned(),
+        );
+    }
+    help
+}
+
+/// What to do when nothing is left of a selection.
+fn nothing_help(left_out: &[LeftOut]) -> Vec<String> {
+    let reasons = || left_out.iter().flat_map(|l| l.reasons.iter());
+    let mut help = Vec::new();
+    let soft = left_out.iter().filter(|l| l.reasons.iter().all(|(_, r)| r.yields_to_name()));
+    let named: Vec<_> = soft.filter_map(|l| l.groups.first()).map(u32::to_string).collect();
+    if !named.is_empty() {
+        help.push(format!("`--parse {}` names what is left out by habit only", named.join(",")));
+    }
+    if reasons().any(|(_, reason)| *reason == Reason::LastDisplay) {
+        help.push("`--parse no-vga` hands over other devices and keeps the display".to_owned());
+    }
+    for left_out in left_out {
+        if let Some(options) = lift(left_out.reasons.iter().map(|(_, r)| r)) {
+            let groups = list(left_out.groups.iter().copied());
+            help.push(format!("`{options}` hands over group {groups} all the same"));
+        }
+    }
+    help
+}
+
+impl Advice for Error {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Word { .. } => Exit::Usage,
+            Self::Core(error) => error.exit(),
+            _ => Exit::Refused,
+        }
+    }
+
+    fn because(&self) -> Vec<String> {
+        match self {
+            Self::NoIommu(diagnosis) => diagnosis.because(),
+            Self::Protected { reasons, .. } => lines(reasons),
+            Self::Nothing { left_out, .. } => left_out.iter().map(LeftOut::to_string).collect(),
+            Self::NoDisplay { displays } => {
+                displays.iter().map(|a| format!("{a} is to go to a guest")).collect()
+            }
+            Self::SharedIds { ids, .. } => vec![format!("both are {ids}")],
+            Self::TooLong { limit, .. } => vec![format!("there is room for {limit}")],
+            Self::Core(error) => error.because(),
+            Self::Word { .. } | Self::NoSuchGroup { .. } => Vec::new(),
+        }
+    }
+
+    fn help(&self) -> Vec<String> {
+        let one = |text: &str| vec![text.to_owned()];
+        match self {
+            Self::Word { form, .. } => vec![format!("write {form}")],
+            Self::NoIommu(diagnosis) => diagnosis.help(),
+            Self::NoSuchGroup { .. } => one("`deploy-vfio groups` shows what is in each"),
+            Self::Protected { reasons, .. } => lift_help(reasons),
+            Self::Nothing { left_out, .. } => nothing_help(left_out),
+            Self::NoDisplay { .. } => {
+                one("leave one display out of the selection, or add `--allow headless`")
+            }
+            Self::SharedIds { .. } => {
+                one("leave out `--by-id`: binding by address tells them apart")
+            }
+            Self::TooLong { .. } => one("select fewer groups"),
+            Self::Core(error) => error.help(),
+        }
+    }
+}
