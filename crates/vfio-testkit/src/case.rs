@@ -30,7 +30,7 @@ use std::{
 };
 
 use crate::{
-    Description, Edits,
+    Description, Edits, Stage,
     filter::Filters,
     laws::{laws, mutating},
     run::{Outcome, Programs, boot_menu},
@@ -60,19 +60,6 @@ enum Line {
         line: String,
         words: Vec<String>,
     },
-}
-
-/// A machine laid out for the commands that follow.
-struct Stage {
-    dir: tempfile::TempDir,
-}
-
-impl Stage {
-    fn new(machine: &Description, edits: Edits) -> io::Result<Self> {
-        let dir = tempfile::Builder::new().prefix("vfio-case-").tempdir()?;
-        machine.lay_out_with(dir.path(), edits)?;
-        Ok(Self { dir })
-    }
 }
 
 impl Runner {
@@ -138,7 +125,7 @@ impl Runner {
         for words in before {
             self.command(&stage, words)?;
         }
-        laws(&self.programs, stage.dir.path(), words)
+        laws(&self.programs, stage.path(), words)
     }
 
     fn play(&self, lines: &[Line]) -> Result<String, String> {
@@ -155,7 +142,7 @@ impl Runner {
                 Line::Command { line, words } => {
                     let stage = stage.as_ref().ok_or("a command before the first `machine`")?;
                     let outcome = self.command(stage, words)?;
-                    text += &format!("{line}\n{}", show(&outcome, stage.dir.path()));
+                    text += &format!("{line}\n{}", show(&outcome, stage.path()));
                 }
             }
         }
@@ -168,7 +155,7 @@ impl Runner {
     }
 
     fn command(&self, stage: &Stage, words: &[String]) -> Result<Outcome, String> {
-        let root = stage.dir.path();
+        let root = stage.path();
         let borrowed: Vec<&str> = words.iter().map(String::as_str).collect();
         let done = match borrowed.as_slice() {
             ["deploy-vfio", rest @ ..] => self.programs.run(root, rest),
@@ -176,7 +163,11 @@ impl Runner {
                 self.programs.run_program(name, root, rest)
             }
             ["menu", rest @ ..] => boot_menu(root).map(|menu| only(menu, rest)),
-            other => builtin(root, other),
+            other => Ok(builtin(root, other).unwrap_or_else(|error| Outcome {
+                code: 1,
+                stderr: format!("{}: {error}\n", other[0]),
+                ..Outcome::default()
+            })),
         };
         done.map_err(|error| format!("`{}`: {error}", words.join(" ")))
     }

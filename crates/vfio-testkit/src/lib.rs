@@ -4,6 +4,7 @@
 //!   directory with the `sys`, `proc`, `etc`, `boot` and `usr` that programs read. [`synthetic`]
 //!   invents big ones.
 //! * [`Tree`]: everything that is in a directory, to compare before and after.
+//! * [`Stage`]: a machine laid out for one test.
 //! * [`Programs`]: runs the programs under test, away from the machine that tests run on.
 //! * [`laws`](mod@laws): what must hold for every command that changes files.
 //! * [`case`]: text files with commands and what they print.
@@ -19,6 +20,7 @@ mod tree;
 
 mod filter;
 mod run;
+mod stage;
 
 pub mod case;
 pub mod laws;
@@ -27,5 +29,6 @@ pub mod safety;
 pub use description::{CpuDescription, Description, DeviceDescription, Roles};
 pub use layout::Edits;
 pub use run::{Outcome, Programs, boot_menu};
+pub use stage::Stage;
 pub use synthetic::synthetic;
 pub use tree::{Content, Fingerprint, STATE, Tree};

@@ -10,11 +10,16 @@ use std::{
 /// Where deploy-vfio keeps its journal: the one place that an undo does not empty.
 pub const STATE: &str = "var/lib/deploy-vfio";
 
+/// Where the kernel would show itself: thousands of files that nobody may write to.
+const KERNEL: &[&str] = &["sys/", "proc/"];
+
 /// What a path is.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Content {
     /// A regular file and its bytes.
     File(Vec<u8>),
+    /// A file that stands for the kernel's; its size. Any write to it changes its time.
+    Kernel(u64),
     /// A symbolic link and where it points.
     Link(String),
     /// A directory.
@@ -95,6 +100,8 @@ impl Tree {
             } else if meta.is_dir() {
                 self.walk(&entry.path(), &format!("{path}/"))?;
                 Content::Directory
+            } else if meta.is_file() && KERNEL.iter().any(|dir| path.starts_with(dir)) {
+                Content::Kernel(meta.len())
             } else if meta.is_file() {
                 Content::File(fs::read(entry.path())?)
             } else {
@@ -138,6 +145,7 @@ impl fmt::Display for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(bytes) => write!(f, "file, {} bytes", bytes.len()),
+            Self::Kernel(size) => write!(f, "kernel's file, {size} bytes"),
             Self::Link(to) => write!(f, "link to {to}"),
             Self::Directory => f.write_str("directory"),
             Self::Other => f.write_str("special file"),

@@ -3,8 +3,9 @@
 use std::{
     cell::RefCell,
     collections::HashSet,
-    fs, io,
-    os::unix::fs::{PermissionsExt, symlink},
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
 };
 
@@ -56,8 +57,15 @@ impl Maker {
     fn with_mode(&self, path: &str, bytes: impl AsRef<[u8]>, mode: u32) -> io::Result<()> {
         let at = self.inside(path)?;
         self.dir_at(at.parent().unwrap_or(&self.root))?;
-        fs::write(&at, bytes)?;
-        fs::set_permissions(at, fs::Permissions::from_mode(mode))
+        // One call a file where that will do: big machines have thousands.
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&at)?;
+        file.write_all(bytes.as_ref())?;
+        if mode != 0o644 {
+            fs::set_permissions(at, fs::Permissions::from_mode(mode))
+        } else {
+            Ok(())
+        }
     }
 
     fn inside(&self, path: &str) -> io::Result<PathBuf> {

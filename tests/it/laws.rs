@@ -1,0 +1,41 @@
+//! The laws for commands that no case is about, on trees as people have them.
+
+use vfio_testkit::{Description, Edits, Stage, laws::laws};
+
+use super::{all, home, programs};
+
+const MACHINES: &[&str] =
+    &["two-gpus", "twin-cards", "igpu-and-card", "single-gpu", "no-iommu", "odd"];
+
+const COMMANDS: &[&str] = &[
+    "hugepages 2M 64",
+    "hugepages 1G 2",
+    "hugepages off",
+    "multiboot first",
+    "multiboot last",
+    "multiboot default",
+    "multiboot last --parse all",
+    "multiboot off",
+];
+
+#[test]
+fn commands_keep_the_laws_whatever_people_did_to_the_files() {
+    let edits = [Edits::None, Edits::User, Edits::Crlf];
+    let trees: Vec<(&str, Edits)> =
+        MACHINES.iter().flat_map(|machine| edits.map(|edits| (*machine, edits))).collect();
+    all(&trees, |(machine, edits)| {
+        let problem = |error: std::io::Error| error.to_string();
+        let file = home("machines").join(format!("{machine}.json"));
+        let described = Description::read(&file).map_err(problem)?;
+        let stage = Stage::new(&described, *edits).map_err(problem)?;
+        let mut broken = String::new();
+        for command in COMMANDS {
+            let words: Vec<&str> = command.split(' ').collect();
+            if let Err(error) = laws(&programs(), stage.path(), &words) {
+                broken += &format!("{machine} with {edits:?} edits: {error}\n");
+            }
+            stage.reset().map_err(problem)?;
+        }
+        if broken.is_empty() { Ok(()) } else { Err(broken) }
+    });
+}

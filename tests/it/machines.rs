@@ -1,0 +1,111 @@
+//! What no command may do on any machine: panic, refuse without a reason, bind what the host
+//! needs, split a group or a card, or leave the host without a display.
+//!
+//! `DEPLOY_VFIO_MACHINES` names a directory with more machines than the project's own.
+
+use std::{collections::BTreeSet, fmt::Write};
+
+use vfio_testkit::{Description, Edits, Outcome, Stage, laws::laws, safety, synthetic};
+
+use super::{all, files, home, programs};
+
+/// Of so many groups each is tried; of more, those with a display and some of the others.
+const ALL_GROUPS: usize = 40;
+
+#[test]
+fn no_command_harms_any_machine() {
+    let dir = std::env::var_os("DEPLOY_VFIO_MACHINES").map_or(home("machines"), Into::into);
+    let mut machines: Vec<Description> = files(&dir, "json")
+        .iter()
+        .map(|file| Description::read(file).unwrap_or_else(|error| panic!("{error}")))
+        .collect();
+    assert!(!machines.is_empty(), "no machines in {}", dir.display());
+    machines.push(synthetic(49));
+    all(&machines, |machine| {
+        let broken = try_all(machine).map_err(|error| format!("{}: {error}", machine.name))?;
+        if broken.is_empty() { Ok(()) } else { Err(format!("{}:\n{broken}", machine.name)) }
+    });
+}
+
+/// Everything that is tried on one machine; what went wrong, one a line.
+fn try_all(machine: &Description) -> std::io::Result<String> {
+    let stage = Stage::new(machine, Edits::None)?;
+    let mut broken = String::new();
+    for words in ["groups", "groups all", "groups --json", "host --json", "status"] {
+        let words: Vec<&str> = words.split(' ').collect();
+        let outcome = programs().run(stage.path(), &words)?;
+        note(&mut broken, &words, reading(&words, &outcome));
+    }
+    for command in multiboots(machine) {
+        let words: Vec<&str> = command.split(' ').collect();
+        let run = [&words[..], &["--yes", "--no-rebuild"]].concat();
+        let outcome = programs().run(stage.path(), &run)?;
+        note(&mut broken, &words, changing(machine, &stage, &outcome));
+        stage.reset()?;
+    }
+    for command in ["multiboot last", "multiboot first --parse all"] {
+        let words: Vec<&str> = command.split(' ').collect();
+        note(&mut broken, &words, laws(&programs(), stage.path(), &words));
+        stage.reset()?;
+    }
+    Ok(broken)
+}
+
+fn note(broken: &mut String, words: &[&str], result: Result<(), String>) {
+    if let Err(error) = result {
+        let _ = writeln!(broken, "  deploy-vfio {}: {error}", words.join(" "));
+    }
+}
+
+/// The commands to try: every choice of host card, then every choice of devices.
+fn multiboots(machine: &Description) -> Vec<String> {
+    let group = |display: bool| {
+        let devices = machine.devices.iter().filter(move |d| d.is_display() == display);
+        devices.filter_map(|device| device.iommu_group).collect::<BTreeSet<u32>>()
+    };
+    let displays = group(true);
+    let others: Vec<u32> = group(false).difference(&displays).copied().collect();
+    let step = others.len().div_ceil(ALL_GROUPS).max(1);
+    let hosts = ["first", "last", "default"].map(str::to_owned);
+    let hosts: Vec<String> = hosts.into_iter().chain(displays.iter().map(u32::to_string)).collect();
+    let sets = ["vga", "no-vga", "all"].map(str::to_owned).into_iter();
+    let single = others.iter().step_by(step).chain(&displays).map(u32::to_string);
+    let mut commands: Vec<String> = hosts.iter().map(|host| format!("multiboot {host}")).collect();
+    commands.extend(hosts.iter().map(|host| format!("multiboot {host} --parse all")));
+    commands.extend(sets.chain(single).map(|set| format!("multiboot last --parse {set}")));
+    commands
+}
+
+fn reading(words: &[&str], outcome: &Outcome) -> Result<(), String> {
+    sane(outcome)?;
+    if words.contains(&"--json") && outcome.code == 0 {
+        let parsed = serde_json::from_str::<serde_json::Value>(&outcome.stdout);
+        parsed.map_err(|error| format!("prints no JSON: {error}"))?;
+    }
+    Ok(())
+}
+
+/// An exit status that is promised, and a reason for every refusal.
+fn sane(outcome: &Outcome) -> Result<(), String> {
+    let Outcome { code, stderr, .. } = outcome;
+    if stderr.contains("panicked") || !matches!(code, 0 | 1 | 2 | 6) {
+        return Err(format!("exit {code}\n{stderr}"));
+    }
+    if *code == 6 && !stderr.lines().any(|line| line.starts_with("because: ")) {
+        return Err(format!("refuses without a reason\n{stderr}"));
+    }
+    Ok(())
+}
+
+fn changing(machine: &Description, stage: &Stage, outcome: &Outcome) -> Result<(), String> {
+    sane(outcome)?;
+    let entries = safety::entries(stage.path()).map_err(|error| error.to_string())?;
+    if outcome.code != 0 && !entries.is_empty() {
+        return Err(format!("exit {} and entries were written", outcome.code));
+    }
+    for (name, bound) in entries {
+        safety::check(machine, stage.roles(), &bound)
+            .map_err(|error| format!("{name}: {error}"))?;
+    }
+    Ok(())
+}

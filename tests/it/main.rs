@@ -1,0 +1,5 @@
+//! Tests of the whole: the programs on described machines, and the source itself.
+
+#![allow(clippy::disallowed_methods, reason = "tests read the source and run programs")]
+
+mod tidy;
