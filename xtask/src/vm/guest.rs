@@ -145,6 +145,8 @@ impl Guest {
         self.listening = true;
         let agent = start.elapsed().as_secs_f32();
         let state = self.run_within("systemctl is-system-running --wait", BOOT)?;
+        // Cards that nothing waits for get their drivers last.
+        self.run_within("udevadm settle --timeout=300", BOOT)?;
         let all = start.elapsed().as_secs_f32();
         self.note(&format!("# up after {agent:.1} s, settled after {all:.1} s"));
         if state.text.trim() != "running" {

@@ -142,7 +142,7 @@ impl Card {
             Self::Nic(n) => {
                 let backend = match n {
                     0 => "user,id=net0".to_owned(),
-                    _ => format!("hubport,id=net{n},hubid={n}"),
+                    _ => format!("user,id=net{n},restrict=on"),
                 };
                 let mac = format!("52:54:00:00:00:{n:02x}");
                 let card = format!("e1000e,netdev=net{n},mac={mac},romfile=,{place}");

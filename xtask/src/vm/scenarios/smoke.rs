@@ -13,7 +13,7 @@ pub fn run(rig: &mut Rig<'_>) -> Result<()> {
     two_twins_alone(&mut a)?;
     one_keyboard_on_usb(&mut a)?;
     one_default_route(&mut a)?;
-    a.ok("df -h /; free -m")?;
+    a.ok("df -h /; cat /proc/meminfo")?;
     a.ok("update-initramfs -u -k all")?;
     a.ok("update-grub")?;
     a.reboot()?;
