@@ -23,3 +23,8 @@ pub use cmdline::{Cmdline, MAX_LEN as CMDLINE_MAX_LEN, Parameter, ParseParameter
 pub use cpulist::{CpuList, ParseCpuListError};
 pub use error::{Advice, Error, Exit, Result};
 pub use root::{Dir, Root};
+
+/// The library example of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -128,6 +128,13 @@ impl Root {
         Ok(self.open_at(path, OFlags::PATH)?.is_some())
     }
 
+    /// The size in bytes of the file at `path`, symbolic links followed; `None` when there is none.
+    pub fn size(&self, path: &str) -> Result<Option<u64>> {
+        let Some(fd) = self.open_at(path, OFlags::PATH)? else { return Ok(None) };
+        let stat = rustix::fs::fstat(&fd).at("inspect", path)?;
+        Ok(u64::try_from(stat.st_size).ok())
+    }
+
     /// Type, owner, times and so on of what is at `path`, a symbolic link itself not followed.
     pub(crate) fn stat(&self, path: &str) -> Result<Option<Stat>> {
         let Some(fd) = self.open_at(path, OFlags::PATH | OFlags::NOFOLLOW)? else {

@@ -3,9 +3,9 @@
 //!
 //! * A *card* is all functions of a slot, but for three kinds of function that stand alone:
 //!   those on a root bus (part of the chipset or processor, they only share numbering), those of
-//!   vendor 1022 (AMD's processor and chipset functions, which come as one "slot" behind an
-//!   internal bridge; AMD sells no such add-in cards, its graphics are vendor 1002), and virtual
-//!   functions (made to be handed out one by one).
+//!   vendor 1022 in a slot without a display (AMD's processor and chipset functions, which come as
+//!   one "slot" behind an internal bridge; AMD sells no such add-in cards, its graphics are vendor
+//!   1002), and virtual functions (made to be handed out one by one).
 //! * Bus 0 is always a root bus. Others (servers have a dozen) are told by their devices having
 //!   no bridge above them, where the machine says so of any device at all.
 //! * An *integrated display* is Intel's at `00:02.x`; an AMD one (vendor 1002) that shares its
@@ -41,7 +41,9 @@ pub(crate) fn drives_screens(device: &Device) -> bool {
 
 /// The slot of the card that a device is part of; `None` when it stands alone.
 pub(crate) fn card(pci: &Pci, device: &Device) -> Option<Address> {
-    let alone = device.vendor == AMD_PROCESSOR || never_bound(device) || on_root_bus(pci, device);
+    let with_display = || pci.card(device.address).any(is_display);
+    let processor = device.vendor == AMD_PROCESSOR && !with_display();
+    let alone = processor || never_bound(device) || on_root_bus(pci, device);
     (!alone).then_some(Address { function: 0, ..device.address })
 }
 

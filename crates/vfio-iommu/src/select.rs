@@ -112,12 +112,18 @@ fn verdict(
         return Ok(Verdict::NotMeant);
     }
     let named = named(bundle, selection);
-    let lifted = |reason: &Reason| {
-        reason.lifted_by().is_some_and(|by| allow.contains(&by))
-            || named.is_some() && reason.yields_to_name()
+    let own = |address: Address| {
+        let device = bundle.devices.iter().find(|device| device.address == address);
+        device.and_then(|device| device.group).is_some_and(|group| selection.names(group))
     };
+    let yields = |address: Address, reason: &Reason| match reason {
+        // Who names a USB controller of the processor does not mean its display.
+        Reason::IntegratedDisplay => own(address),
+        reason => named.is_some() && reason.yields_to_name(),
+    };
+    let lifted = |reason: &Reason| reason.lifted_by().is_some_and(|by| allow.contains(&by));
     let mut kept = why(bundle, reasons);
-    kept.retain(|(_, reason)| !lifted(reason));
+    kept.retain(|(address, reason)| !lifted(reason) && !yields(*address, reason));
     Ok(match (kept.is_empty(), named) {
         (true, _) => Verdict::Goes,
         (false, Some(group)) => return Err(Error::Protected { group, reasons: kept }),
@@ -137,7 +143,7 @@ fn stays(bundle: &Bundle<'_>, reasons: Vec<(Address, Reason)>) -> LeftOut {
 }
 
 /// Refuses numbers and ranges that no group answers to.
-fn exist(selection: &Selection, bundles: &[Bundle<'_>]) -> Result<(), Error> {
+pub(crate) fn exist(selection: &Selection, bundles: &[Bundle<'_>]) -> Result<(), Error> {
     let groups: BTreeSet<u32> = bundles.iter().flat_map(|b| b.groups.iter().copied()).collect();
     let refuse =
         |asked| Err(Error::NoSuchGroup { asked, groups: groups.iter().copied().collect() });

@@ -138,8 +138,7 @@ fn dominant_eol(text: &[u8]) -> &'static [u8] {
     if crlf * 2 > all { b"\r\n" } else { b"\n" }
 }
 
-mod shell;
-pub use shell::shell_assignment;
+pub use super::shell::shell_assignment;
 
 #[cfg(test)]
 mod tests {

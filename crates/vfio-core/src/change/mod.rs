@@ -29,6 +29,7 @@ mod rebuilder;
 mod record;
 mod run;
 mod settings;
+mod shell;
 mod store;
 
 pub use diff::diff;

@@ -95,6 +95,7 @@ fn device_record(device: &Device, detail: &Detail) -> record::Device {
         group: device.group,
         boot_vga: device.boot_vga,
         parent: device.parent.map(Text),
+        physical: device.physical.map(Text),
         revision: detail.revision,
         numa_node: detail.numa_node,
         reset_methods: words(&detail.reset_methods),
@@ -115,6 +116,7 @@ fn device(record: record::Device) -> (Device, Detail) {
         group: record.group,
         boot_vga: record.boot_vga,
         parent: record.parent.map(|text| text.0),
+        physical: record.physical.map(|text| text.0),
     };
     let detail = Detail {
         revision: record.revision,

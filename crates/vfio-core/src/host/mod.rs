@@ -20,6 +20,7 @@ mod network;
 mod pci;
 mod private;
 mod record;
+mod running;
 mod snapshot;
 mod storage;
 #[cfg(test)]

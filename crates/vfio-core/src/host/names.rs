@@ -69,6 +69,24 @@ impl Names {
         clean(&format!("{vendor} {name}"))
     }
 
+    /// What people call a device: the names in brackets where there are some, `NVIDIA GeForce RTX
+    /// 2070` for `NVIDIA Corporation TU106 [GeForce RTX 2070]`; else as [`Names::describe`].
+    #[must_use]
+    pub fn call(&self, device: &Device) -> String {
+        let bracketed = |name: &str| {
+            let (_, rest) = name.rsplit_once('[')?;
+            rest.split_once(']').map(|(inside, _)| inside.to_owned())
+        };
+        let model = self.device(device.vendor, device.device).as_deref().and_then(bracketed);
+        let (Some(vendor), Some(model)) = (self.vendor(device.vendor), model) else {
+            return self.describe(device);
+        };
+        let vendor = bracketed(&vendor).unwrap_or_else(|| {
+            vendor.split_whitespace().next().unwrap_or_default().trim_end_matches(',').to_owned()
+        });
+        clean(&format!("{vendor} {model}"))
+    }
+
     /// Indexes the file; lines that it cannot place are skipped.
     fn parse(bytes: Vec<u8>) -> Self {
         let mut names = Self::default();
@@ -177,6 +195,7 @@ mod tests {
             group: None,
             boot_vga: None,
             parent: None,
+            physical: None,
         }
     }
 

@@ -88,6 +88,7 @@ record! {
         group: Option<u32>,
         boot_vga: Option<bool>,
         parent: Option<Text<Address>>,
+        physical: Option<Text<Address>>,
         revision: Option<u8>,
         numa_node: Option<u32>,
         reset_methods: Vec<Word>,

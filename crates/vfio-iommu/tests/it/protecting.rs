@@ -93,22 +93,33 @@ fn the_last_keyboard_stays() {
 }
 
 #[test]
-fn the_processors_functions_are_no_card() {
-    // Raphael, without and with functions in groups of their own.
-    let machine = machine(
-        "01:00.0 0300 10de:2504 g12 boot
+fn the_processors_functions_go_with_its_display() {
+    // Raphael, with functions in groups of their own.
+    let devices = "01:00.0 0300 10de:2504 g12 boot
          01:00.1 0403 10de:228e g13
          15:00.0 0300 1002:164e g38
          15:00.1 0403 1002:1640 g39
          15:00.2 1080 1022:1649 g40
          15:00.3 0c03 1022:15b6 g41
-         15:00.4 0c03 1022:15b7 g42",
-    )
-    .keyboard(Some("15:00.3"), "K");
-    assert_eq!(groups(&machine, "all", &[]).unwrap(), [12, 13, 42]);
-    assert_eq!(groups(&machine, "38", &[]).unwrap(), [38, 39], "graphics and its sound");
-    assert_eq!(groups(&machine, "40", &[]).unwrap(), [40]);
-    assert!(groups(&machine, "41", &[]).is_err());
+         15:00.4 0c03 1022:15b7 g42";
+    let here = machine(devices);
+    assert_eq!(groups(&here, "all", &[]).unwrap(), [12, 13]);
+    assert_eq!(groups(&here, "38", &[]).unwrap(), [38, 39, 40, 41, 42]);
+    let refused = groups(&here, "42", &[]).unwrap_err();
+    assert!(refused.contains("15:00.0: integrated display"), "{refused}");
+    let here = machine(devices).keyboard(Some("15:00.3"), "K");
+    assert!(groups(&here, "38", &[]).is_err(), "the keyboard's controller is part of it");
+}
+
+#[test]
+fn the_processors_functions_without_a_display_are_no_card() {
+    let here = machine(
+        "01:00.0 0300 10de:2504 g12 boot
+         0a:00.0 1300 1022:1485 g20
+         0a:00.3 0c03 1022:149c g21
+         0a:00.4 0403 1022:1487 g22",
+    );
+    assert_eq!(groups(&here, "21", &[]).unwrap(), [21]);
 }
 
 #[test]
