@@ -1,0 +1,63 @@
+//! What keeps a boot menu from being made.
+
+use vfio_core::{Advice, Exit, host::Loader};
+
+/// Why GRUB cannot be given what was planned.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The machine boots some other way.
+    #[error("this machine does not boot through a menu that grub-mkconfig makes")]
+    Loader(Loader),
+    /// A fragment holds something that is no kernel parameter.
+    #[error("/{path}: {source}")]
+    Fragment {
+        /// The fragment.
+        path: String,
+        /// What is wrong.
+        source: vfio_core::ParseParameterError,
+    },
+    /// The kernel would cut the line.
+    #[error("the kernel parameters would be {length} bytes long: a kernel reads at most 2048")]
+    TooLong {
+        /// Length in bytes.
+        length: usize,
+    },
+    /// The draft could not be read or written.
+    #[error(transparent)]
+    Core(#[from] vfio_core::Error),
+}
+
+impl Advice for Error {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Core(error) => error.exit(),
+            Self::Fragment { .. } => Exit::Failed,
+            Self::Loader(_) | Self::TooLong { .. } => Exit::Refused,
+        }
+    }
+
+    fn because(&self) -> Vec<String> {
+        match self {
+            Self::Loader(loader) => vec![match loader {
+                Loader::GrubBls => "its GRUB reads entries from /boot/loader/entries".into(),
+                Loader::SystemdBoot => "it is started by systemd-boot".into(),
+                Loader::Grub | Loader::Unknown => {
+                    "there is no /etc/grub.d and no /boot/grub/grub.cfg".into()
+                }
+            }],
+            Self::Core(error) => error.because(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn help(&self) -> Vec<String> {
+        match self {
+            Self::Loader(_) => {
+                vec!["deploy-vfio supports GRUB as Debian and Ubuntu set it up".into()]
+            }
+            Self::TooLong { .. } => vec!["select fewer devices with --parse".into()],
+            Self::Core(error) => error.help(),
+            Self::Fragment { .. } => Vec::new(),
+        }
+    }
+}

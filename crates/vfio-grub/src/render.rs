@@ -1,0 +1,121 @@
+//! From fragments and entries to the files that `grub-mkconfig` reads.
+
+use vfio_core::{
+    CMDLINE_MAX_LEN, Cmdline, Parameter,
+    change::{Draft, edit},
+    host::{Boot, Loader},
+};
+
+use crate::{CHOICE, DEFAULTS, DROP_IN, ENTRIES, Error, FRAGMENTS, GENERATOR, entries};
+
+const GENERATOR_TEXT: &str = include_str!("../assets/45_deploy-vfio");
+
+/// What the distribution's own part of a command line takes at most: image, root, console, quiet.
+const OTHERS: usize = 256;
+
+/// The kernel parameters of all fragments that `draft` will have, in the order of their names.
+pub fn parameters(draft: &Draft<'_>) -> Result<Cmdline, Error> {
+    let mut line = Cmdline::default();
+    for name in draft.names(FRAGMENTS)?.iter().filter(|name| name.ends_with(".conf")) {
+        let path = format!("{FRAGMENTS}/{name}");
+        let text = draft.text(&path)?.unwrap_or_default();
+        let words = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+        for word in words.flat_map(str::split_whitespace) {
+            let parameter: Parameter =
+                word.parse().map_err(|source| Error::Fragment { path: path.clone(), source })?;
+            line.push(&parameter);
+        }
+    }
+    Ok(line)
+}
+
+/// Rewrites GRUB's files from the fragments and entries as `draft` will have them.
+///
+/// # Errors
+///
+/// A machine that does not boot through `grub-mkconfig`'s menu, when there is something to tell
+/// GRUB; a fragment that holds no kernel parameters; a line longer than a kernel reads.
+pub fn render(draft: &mut Draft<'_>, boot: &Boot) -> Result<(), Error> {
+    let parameters = parameters(draft)?;
+    let (entries, default) = entries(draft)?;
+    let longest = entries.iter().map(|entry| entry.arguments.to_string().len() + 1).max();
+    let length = OTHERS + parameters.to_string().len() + longest.unwrap_or_default();
+    if length > CMDLINE_MAX_LEN {
+        return Err(Error::TooLong { length });
+    }
+    let settings = if entries.is_empty() {
+        draft.remove(GENERATOR);
+        draft.remove(CHOICE);
+        (!parameters.is_empty()).then(|| append(&parameters))
+    } else {
+        draft.write_executable(GENERATOR, GENERATOR_TEXT)?;
+        default.as_deref().map(boot_by_itself)
+    };
+    if (settings.is_some() || !entries.is_empty()) && boot.loader != Loader::Grub {
+        return Err(Error::Loader(boot.loader));
+    }
+    notes(draft, &parameters, !entries.is_empty())?;
+    settle(draft, boot, settings.as_deref())
+}
+
+/// Says when parameters move between the normal entry and our own.
+fn notes(draft: &mut Draft<'_>, parameters: &Cmdline, menu: bool) -> Result<(), Error> {
+    let was_menu = !draft.root().names(ENTRIES)?.is_empty();
+    if menu && !was_menu && !parameters.is_empty() {
+        draft.note("The kernel parameters stand in the new boot entries only; the normal entry stays as it is.");
+    } else if was_menu && !menu && !parameters.is_empty() {
+        draft.note(
+            "Without a boot menu of ours the remaining kernel parameters move to the normal entry.",
+        );
+    }
+    Ok(())
+}
+
+/// Puts `settings` where `grub-mkconfig` reads them: a file of ours, or a block in the user's.
+fn settle(draft: &mut Draft<'_>, boot: &Boot, settings: Option<&str>) -> Result<(), Error> {
+    let (drop_in, block) = if boot.grub_drop_ins { (settings, None) } else { (None, settings) };
+    match drop_in {
+        Some(text) => draft.write(
+            DROP_IN,
+            format!("# Written by deploy-vfio; `deploy-vfio undo` takes it back.\n{text}"),
+        )?,
+        None => draft.remove(DROP_IN),
+    }
+    let Some(old) = draft.bytes(DEFAULTS)? else {
+        // A system without the file gets one that holds the block alone.
+        if let Some(text) = block {
+            draft
+                .write(DEFAULTS, edit::set_block(b"", text).map_err(|error| error.at(DEFAULTS))?)?;
+        }
+        return Ok(());
+    };
+    let new = match block {
+        Some(text) => edit::set_block(&old, text).map_err(|error| error.at(DEFAULTS))?,
+        None => edit::remove_block(&old),
+    };
+    if new != old {
+        draft.write(DEFAULTS, new)?;
+    }
+    Ok(())
+}
+
+/// `GRUB_CMDLINE_LINUX_DEFAULT` as the user has it, and `parameters` after it.
+fn append(parameters: &Cmdline) -> String {
+    format!(
+        "GRUB_CMDLINE_LINUX_DEFAULT=\"${{GRUB_CMDLINE_LINUX_DEFAULT:+$GRUB_CMDLINE_LINUX_DEFAULT }}\
+         {parameters}\"\n"
+    )
+}
+
+/// Makes an entry of ours the default, and the menu reachable: the normal entry is the way out.
+fn boot_by_itself(id: &str) -> String {
+    let id = shlex::try_quote(id).unwrap_or_default();
+    format!(
+        "GRUB_DEFAULT={id}\n\
+         # The normal entry is the way out, so the menu must not be hidden.\n\
+         if [ \"${{GRUB_TIMEOUT:-5}}\" = 0 ] || [ \"${{GRUB_TIMEOUT_STYLE:-menu}}\" = hidden ]; then\n\
+         \tGRUB_TIMEOUT=5\n\
+         \tGRUB_TIMEOUT_STYLE=menu\n\
+         fi\n"
+    )
+}
