@@ -1,0 +1,63 @@
+//! `deploy-vfio host [--json]`: all facts about this machine, for bug reports and `--machine`.
+
+use std::process::ExitCode;
+
+use vfio_cli::{Context, Failure, table};
+use vfio_core::host::{Machine, Names};
+
+#[derive(clap::Args)]
+struct Args {}
+
+fn main() -> ExitCode {
+    vfio_cli::main("host", "Show the facts about this machine", |cx, Args {}| run(cx))
+}
+
+fn run(cx: &Context) -> Result<(), Failure> {
+    let machine = cx.machine()?;
+    if cx.global().json {
+        cx.print(machine.to_snapshot().trim_end());
+        return Ok(());
+    }
+    let names = Names::read(cx.root())?;
+    cx.print(table(&["", ""], &rows(&machine, &names)).trim_start());
+    Ok(())
+}
+
+fn rows(machine: &Machine, names: &Names) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    let mut row = |key: &str, value: String| rows.push(vec![key.to_owned(), value]);
+    let boot = &machine.boot;
+    row("system", boot.system.clone());
+    row("processor", machine.cpu.model.clone());
+    row("threads", machine.cpu.online.len().to_string());
+    row("memory", format!("{} MiB", machine.memory.total_kib >> 10));
+    for kernel in &machine.kernels.installed {
+        row("kernel", format!("{}, vfio-pci: {:?}", kernel.release, kernel.vfio_pci));
+    }
+    row("boot", format!("{:?}, {:?}, efi: {}", boot.loader, boot.initramfs, boot.efi));
+    let table = boot.iommu.table.as_deref().unwrap_or("none in the firmware");
+    row("IOMMU", format!("{table}, in use: {}", boot.iommu.units.join(" ")));
+    row("groups", machine.pci.groups().len().to_string());
+    row("devices", machine.pci.devices().len().to_string());
+    for device in machine.pci.devices().iter().filter(|device| device.class.is_display()) {
+        let screen = match machine.displays.connected(device.address) {
+            Some(true) => ", screen connected",
+            Some(false) => ", no screen connected",
+            None => "",
+        };
+        row("display", format!("{} {}{screen}", device.address, names.describe(device)));
+    }
+    for usage in &machine.storage.usages {
+        let pci: Vec<String> = usage.pci.iter().map(ToString::to_string).collect();
+        row("storage", format!("{} on {} {}", usage.mount, usage.device, pci.join(" ")));
+    }
+    for interface in machine.network.interfaces.iter().filter(|i| i.default_route) {
+        let pci: Vec<String> = interface.pci.iter().map(ToString::to_string).collect();
+        row("default route", format!("{} {}", interface.name, pci.join(" ")));
+    }
+    for input in machine.inputs.keyboards() {
+        let at = input.pci.map(|address| format!(" on {address}")).unwrap_or_default();
+        row("keyboard", format!("{}{at}", input.name));
+    }
+    rows
+}

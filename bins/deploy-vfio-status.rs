@@ -1,0 +1,87 @@
+//! `deploy-vfio status`: the disk against the journal, and the running kernel against its promise.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+use vfio_cli::{Context, Failure, Usage};
+use vfio_core::{
+    change::{self, Standing, State},
+    host::Running,
+};
+
+#[derive(clap::Args)]
+struct Args {}
+
+/// One line of the answer.
+struct Line {
+    ok: bool,
+    text: String,
+}
+
+fn main() -> ExitCode {
+    vfio_cli::main("status", "Show what is deployed, and whether it is in force", |cx, Args {}| {
+        run(cx)
+    })
+}
+
+fn run(cx: &Context) -> Result<(), Failure> {
+    let mut lines = on_disk(cx)?;
+    if cx.root().is_host() || cx.global().machine.is_some() {
+        let findings = Running::read(cx.root(), &cx.machine()?)?.findings;
+        lines.extend(
+            findings.into_iter().map(|finding| Line { ok: finding.ok, text: finding.text }),
+        );
+    }
+    let ok = lines.iter().all(|line| line.ok);
+    if cx.global().json {
+        let lines: Vec<_> = lines.iter().map(|l| json!({ "ok": l.ok, "text": l.text })).collect();
+        vfio_cli::json::print(json!({ "ok": ok, "findings": lines }));
+    } else {
+        for line in &lines {
+            cx.print(format!("{} {}", if line.ok { "ok  " } else { "FAIL" }, line.text));
+        }
+    }
+    if ok { Ok(()) } else { Err(Usage::found().into()) }
+}
+
+fn on_disk(cx: &Context) -> Result<Vec<Line>, Failure> {
+    let mut lines = Vec::new();
+    if let Some(id) = change::interrupted(cx.root())? {
+        let text = format!("operation {id} was interrupted: run `deploy-vfio recover`");
+        lines.push(Line { ok: false, text });
+    }
+    let mut newer = std::collections::BTreeSet::new();
+    for operation in change::history(cx.root())?.iter().rev() {
+        if let Some(why) = &operation.damage {
+            let text = format!("the record of operation {} is damaged: {why}", operation.id);
+            lines.push(Line { ok: false, text });
+        }
+        if operation.state != State::Applied {
+            continue;
+        }
+        // A newer operation that changed the same file speaks for it.
+        let standing = change::standing(cx.root(), operation)?;
+        let mut standing: Vec<_> =
+            standing.into_iter().filter(|(path, _)| newer.insert(path.clone())).collect();
+        standing.retain(|(_, standing)| *standing != Standing::InPlace);
+        let (ok, how) =
+            (standing.is_empty(), if standing.is_empty() { "in place" } else { "not in place" });
+        let text = format!("operation {}: {}: {how}", operation.id, operation.title);
+        lines.push(Line { ok, text });
+        lines.extend(
+            standing
+                .into_iter()
+                .map(|(path, standing)| Line { ok: false, text: format!("/{path}: {standing}") }),
+        );
+        lines.extend(
+            operation
+                .by_hand
+                .iter()
+                .map(|command| Line { ok: false, text: format!("still to do by hand: {command}") }),
+        );
+    }
+    if lines.is_empty() {
+        lines.push(Line { ok: true, text: "nothing is deployed".into() });
+    }
+    Ok(lines)
+}

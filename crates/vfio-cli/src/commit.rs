@@ -1,0 +1,177 @@
+//! The way from a draft to the disk: show, stop at a dry run, ask, carry out, say what is next.
+
+use std::{collections::BTreeSet, io::IsTerminal};
+
+use vfio_core::change::{self, Draft, OnConflict, Plan, Rebuild, Undone, Verify};
+
+use crate::{Context, Failure, Usage, json, output};
+
+/// What happened, for the closing lines and for `--json`.
+struct Done {
+    id: u32,
+    rebuilt: BTreeSet<Rebuild>,
+    by_hand: Vec<String>,
+}
+
+impl Context {
+    /// Shows what `draft` changes and, unless this is a dry run, does it as one operation.
+    ///
+    /// `verify` checks what generators made before it is put in place.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the engine refuses; a missing privilege; a question nobody is there to answer.
+    pub fn commit(&self, draft: Draft<'_>, verify: Option<&Verify<'_>>) -> Result<(), Failure> {
+        let plan = draft.finish(self.title.as_str())?;
+        self.report_interrupted()?;
+        if plan.is_empty() {
+            return self.nothing_to_do(&plan);
+        }
+        self.carry_out(&plan, "Apply these changes?", |cx| {
+            let applied =
+                cx.engine(verify, |settings| change::apply(cx.root(), &plan, settings))?;
+            let closing =
+                format!("Done: operation {}. `deploy-vfio undo` takes it back.", applied.id);
+            cx.say(closing);
+            Ok(Done { id: applied.id, rebuilt: applied.rebuilt, by_hand: applied.by_hand })
+        })
+    }
+
+    /// Takes back the newest operation that is not taken back yet.
+    pub fn undo(&self, on_conflict: OnConflict) -> Result<(), Failure> {
+        self.report_interrupted()?;
+        let Some((operation, plan)) = change::preview_undo(self.root())? else {
+            return self.nothing("There is nothing to undo.");
+        };
+        self.say(format!("Undoing operation {}: {}", operation.id, operation.title));
+        self.carry_out(&plan, "Take these changes back?", |cx| {
+            let undone = cx.engine(None, |s| change::undo(cx.root(), on_conflict, s))?;
+            cx.say_undone(undone, "taken back")
+        })
+    }
+
+    /// Does the newest undone operation again.
+    pub fn redo(&self) -> Result<(), Failure> {
+        self.report_interrupted()?;
+        let Some((operation, plan)) = change::preview_redo(self.root())? else {
+            return self.nothing("There is nothing to redo.");
+        };
+        self.say(format!("Redoing operation {}: {}", operation.id, operation.title));
+        self.carry_out(&plan, "Make these changes again?", |cx| {
+            let redone = cx.engine(None, |s| change::redo(cx.root(), s))?;
+            cx.say_undone(redone, "in place again")
+        })
+    }
+
+    fn say_undone(&self, undone: Option<Undone>, how: &str) -> Result<Done, Failure> {
+        let Some(undone) = undone else {
+            return Err(Usage::refused("another run was faster", &[]).into());
+        };
+        for path in &undone.kept {
+            self.say(format!("Kept as you edited it: /{path}"));
+        }
+        self.say(format!("Done: operation {} is {how}.", undone.id));
+        Ok(Done { id: undone.id, rebuilt: undone.rebuilt, by_hand: undone.by_hand })
+    }
+
+    fn carry_out(
+        &self,
+        plan: &Plan,
+        question: &str,
+        work: impl FnOnce(&Self) -> Result<Done, Failure>,
+    ) -> Result<(), Failure> {
+        if !self.global.json {
+            self.show(plan);
+        }
+        if self.dry_run() {
+            self.outcome(plan, None);
+            let pending = self.global.exit_code && !plan.is_empty();
+            return if pending { Err(Usage::found().into()) } else { Ok(()) };
+        }
+        self.ask(question)?;
+        let done = work(self)?;
+        if !done.by_hand.is_empty() {
+            self.say(format!("Still to do by hand: {}", done.by_hand.join("; ")));
+        } else if done.rebuilt.contains(&Rebuild::BootMenu) {
+            self.say("It takes effect at the next boot.");
+        }
+        self.outcome(plan, Some(&done));
+        Ok(())
+    }
+
+    /// The diff, what is rebuilt, and what the user should know.
+    fn show(&self, plan: &Plan) {
+        output::diff(&change::diff(plan), self.global.verbose);
+        if self.global.quiet {
+            return;
+        }
+        for rebuild in plan.rebuilds() {
+            output::talk(&format!("then rebuild {rebuild}"));
+        }
+        for note in &plan.notes {
+            output::talk(&format!("note: {note}"));
+        }
+    }
+
+    fn outcome(&self, plan: &Plan, done: Option<&Done>) {
+        if !self.global.json {
+            return;
+        }
+        let rebuilds = plan.rebuilds();
+        let boots = rebuilds.contains(&Rebuild::BootMenu) || rebuilds.contains(&Rebuild::Initramfs);
+        json::Outcome {
+            changed: !plan.is_empty(),
+            dry_run: self.dry_run(),
+            operation: done.map(|done| done.id),
+            reboot_required: boots,
+            files: json::files(plan),
+            rebuilds: rebuilds.iter().map(ToString::to_string).collect(),
+            by_hand: done.map_or(&[], |done| done.by_hand.as_slice()),
+            notes: &plan.notes,
+        }
+        .print();
+    }
+
+    fn nothing_to_do(&self, plan: &Plan) -> Result<(), Failure> {
+        if !self.global.json {
+            return self.nothing("Nothing to do.");
+        }
+        self.outcome(plan, None);
+        Ok(())
+    }
+
+    fn nothing(&self, text: &str) -> Result<(), Failure> {
+        if self.global.json {
+            json::print(serde_json::json!({ "changed": false, "message": text }));
+        } else {
+            output::data(text);
+        }
+        Ok(())
+    }
+
+    /// A plan made over half-done files would be wrong: recover first, or say that it is needed.
+    fn report_interrupted(&self) -> Result<(), Failure> {
+        let Some(id) = change::interrupted(self.root())? else { return Ok(()) };
+        Err(vfio_core::Error::NeedsRecovery { id }.into())
+    }
+
+    fn ask(&self, question: &str) -> Result<(), Failure> {
+        if self.global.yes {
+            return Ok(());
+        }
+        if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+            let help = ["add --yes to do it, or --dry-run to only see it"];
+            return Err(Usage::refused("there is nobody to ask: this is no terminal", &help).into());
+        }
+        let answer = dialoguer::Confirm::new().with_prompt(question).default(false).interact();
+        match answer {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Usage::refused("nothing was changed", &[])
+                .exiting(vfio_core::Exit::Failed)
+                .into()),
+            Err(_) => Err(Usage::refused("nothing was changed", &[])
+                .exiting(vfio_core::Exit::Interrupted)
+                .into()),
+        }
+    }
+}

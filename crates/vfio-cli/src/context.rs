@@ -1,0 +1,165 @@
+//! One invocation: where, how, and under what title.
+
+use std::{ffi::OsString, time::Duration};
+
+use vfio_core::{
+    Root,
+    change::{Draft, NoRebuild, Programs, Rebuilder, Settings, Verify},
+    host::{Displays, Inputs, Machine, Network, Pci, Storage},
+};
+
+use crate::{Failure, Global, Usage, output, signals};
+
+/// How long to wait for another run, or for a package manager.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// What a program is given: the tree it works on, the options, the way to the disk and out.
+#[derive(Debug)]
+pub struct Context {
+    pub(crate) global: Global,
+    pub(crate) title: String,
+    root: Root,
+    snapshot: Option<Machine>,
+}
+
+impl Context {
+    pub(crate) fn new(name: &str, global: Global, words: &[OsString]) -> Result<Self, Failure> {
+        let title = title(name, words);
+        let snapshot = global.machine.as_deref().map(read_snapshot).transpose()?;
+        let root = match (&snapshot, &global.root) {
+            (Some(_), _) => Root::empty(),
+            (None, Some(dir)) => Root::open(dir)?,
+            (None, None) => Root::open("/")?,
+        };
+        Ok(Self { global, title, root, snapshot })
+    }
+
+    /// The tree this program works on.
+    #[must_use]
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// The global options.
+    #[must_use]
+    pub fn global(&self) -> &Global {
+        &self.global
+    }
+
+    /// All facts about the machine: read from the tree, or replayed from `--machine`.
+    pub fn machine(&self) -> Result<Machine, Failure> {
+        match &self.snapshot {
+            Some(machine) => Ok(machine.clone()),
+            None => Ok(Machine::read(&self.root)?),
+        }
+    }
+
+    /// The facts that decide who may have which device; the others are empty. Much cheaper.
+    pub fn devices(&self) -> Result<Machine, Failure> {
+        if let Some(machine) = &self.snapshot {
+            return Ok(machine.clone());
+        }
+        Ok(Machine {
+            pci: Pci::read(&self.root)?,
+            storage: Storage::read(&self.root)?,
+            network: Network::read(&self.root)?,
+            displays: Displays::read(&self.root)?,
+            inputs: Inputs::read(&self.root)?,
+            ..Machine::default()
+        })
+    }
+
+    /// An empty overlay over the tree.
+    #[must_use]
+    pub fn draft(&self) -> Draft<'_> {
+        Draft::new(&self.root)
+    }
+
+    /// Prints data, a line.
+    pub fn print(&self, line: impl AsRef<str>) {
+        output::data(line.as_ref());
+    }
+
+    /// Prints talk, a line, unless `--quiet`.
+    pub fn say(&self, line: impl AsRef<str>) {
+        if !self.global.quiet {
+            output::talk(line.as_ref());
+        }
+    }
+
+    pub(crate) fn dry_run(&self) -> bool {
+        self.global.dry_run || self.snapshot.is_some()
+    }
+
+    /// Calls the engine with what the options say.
+    pub fn engine<T>(
+        &self,
+        verify: Option<&Verify<'_>>,
+        call: impl FnOnce(&Settings<'_>) -> vfio_core::Result<T>,
+    ) -> Result<T, Failure> {
+        self.privileged()?;
+        let rebuilder: &dyn Rebuilder = if self.global.no_rebuild { &NoRebuild } else { &Programs };
+        let settings = Settings {
+            rebuilder,
+            verify,
+            interrupt: signals::interrupt(),
+            wait: WAIT,
+            progress: &|line| self.say(line),
+        };
+        Ok(call(&settings)?)
+    }
+
+    /// Whoever owns the tree may change it; on a running system that is root.
+    fn privileged(&self) -> Result<(), Failure> {
+        let me = rustix::process::geteuid().as_raw();
+        let owner = rustix::fs::stat(self.root.path()).map(|stat| stat.st_uid);
+        if me == 0 || (!self.root.is_host() && owner.is_ok_and(|owner| owner == me)) {
+            return Ok(());
+        }
+        let mut words = vec!["sudo".to_owned(), "deploy-vfio".to_owned()];
+        words.push(self.title.clone());
+        let again = words.join(" ");
+        Err(Usage::refused("only root may change this system", &[again.as_str()]).into())
+    }
+}
+
+/// What the journal calls this invocation: the command's own words, without the options that say
+/// only how it is run.
+fn title(name: &str, words: &[OsString]) -> String {
+    const ALONE: [&str; 12] = [
+        "-n",
+        "-y",
+        "-q",
+        "--dry-run",
+        "--yes",
+        "--json",
+        "--quiet",
+        "--verbose",
+        "--no-rebuild",
+        "--ignore-distro",
+        "--exit-code",
+        "-yq",
+    ];
+    const WITH_VALUE: [&str; 3] = ["--root", "--machine", "--color"];
+    let mut title = name.to_owned();
+    let mut words = words.iter().map(|word| word.to_string_lossy());
+    while let Some(word) = words.next() {
+        if WITH_VALUE.contains(&&*word) {
+            words.next();
+        } else if !ALONE.contains(&&*word)
+            && !WITH_VALUE.iter().any(|o| word.strip_prefix(o).is_some_and(|r| r.starts_with('=')))
+        {
+            title.push(' ');
+            title.extend(word.chars().filter(|c| !c.is_control()));
+        }
+    }
+    title
+}
+
+#[expect(clippy::disallowed_methods, reason = "--machine names a file of the user, not of a root")]
+fn read_snapshot(path: &std::path::Path) -> Result<Machine, Failure> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Usage::refused(format!("cannot read {shown}: {error}"), &[]))?;
+    Ok(Machine::from_snapshot(&text)?)
+}

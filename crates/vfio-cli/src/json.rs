@@ -1,0 +1,68 @@
+//! JSON on standard output and standard error: one document, `"format": 1`.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use vfio_core::change::{Change, Image, Plan};
+
+use crate::output;
+
+/// Prints `value`, which is an object, as one document; `"format": 1` is added.
+pub fn print(mut value: Value) {
+    if let Some(object) = value.as_object_mut() {
+        object.insert("format".to_owned(), json!(1));
+    }
+    output::data(&format!("{value:#}"));
+}
+
+/// What a mutating program did, or would do.
+#[derive(Serialize)]
+pub(crate) struct Outcome<'a> {
+    pub changed: bool,
+    pub dry_run: bool,
+    pub operation: Option<u32>,
+    pub reboot_required: bool,
+    pub files: Vec<Value>,
+    pub rebuilds: Vec<String>,
+    pub by_hand: &'a [String],
+    pub notes: &'a [String],
+}
+
+impl Outcome<'_> {
+    pub(crate) fn print(&self) {
+        print(serde_json::to_value(self).unwrap_or_default());
+    }
+}
+
+/// Each change of `plan` with its whole text before and after.
+pub(crate) fn files(plan: &Plan) -> Vec<Value> {
+    plan.changes.iter().map(file).collect()
+}
+
+fn file(change: &Change) -> Value {
+    json!({
+        "path": format!("/{}", change.path),
+        "before": image(&change.before),
+        "after": image(&change.after),
+    })
+}
+
+/// A file that only its owner may read stays unread here too.
+fn image(image: &Image) -> Value {
+    match image {
+        Image::Absent => Value::Null,
+        Image::Link(target) => json!({ "link": target }),
+        Image::File { meta, .. } if meta.mode & 0o077 == 0 => json!({ "secret": true }),
+        Image::File { bytes, meta } => json!({
+            "mode": format!("{:04o}", meta.mode),
+            "text": String::from_utf8_lossy(bytes),
+        }),
+    }
+}
+
+pub(crate) fn error(what: &str, because: &[String], help: &[String], exit: u8) {
+    let document = json!({
+        "format": 1,
+        "error": { "what": what, "because": because, "help": help, "exit": exit },
+    });
+    output::talk(&format!("{document:#}"));
+}

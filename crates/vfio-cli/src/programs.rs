@@ -1,0 +1,156 @@
+//! How `deploy-vfio` finds the program of a command, and becomes it.
+//!
+//! Looked up beside the dispatcher, in `/usr/local/libexec/deploy-vfio` and
+//! `/usr/libexec/deploy-vfio`, then on PATH. As root a program is run only if it and every
+//! directory above it belong to root and nobody else may write to them.
+#![expect(clippy::disallowed_methods, reason = "starting the program of a command is its job")]
+
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::OsString,
+    fs,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        process::CommandExt,
+    },
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{Failure, Global, Usage};
+
+const PREFIX: &str = "deploy-vfio-";
+const LIBEXEC: [&str; 2] = ["/usr/local/libexec/deploy-vfio", "/usr/libexec/deploy-vfio"];
+
+/// A command and the program that carries it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The command's word.
+    pub name: String,
+    /// Its program.
+    pub path: PathBuf,
+}
+
+/// Every command there is, by name; of several programs for one command the first found.
+#[must_use]
+pub fn all() -> Vec<Program> {
+    let mut found = BTreeMap::new();
+    for dir in directories() {
+        let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
+        for path in entries.map(|entry| entry.path()).filter(|path| is_executable(path)) {
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if let Some(name) = file.strip_prefix(PREFIX).filter(|name| is_name(name)) {
+                found.entry(name.to_owned()).or_insert(path);
+            }
+        }
+    }
+    found.into_iter().map(|(name, path)| Program { name, path }).collect()
+}
+
+/// The program of the command `name`.
+///
+/// # Errors
+///
+/// A word that is no command, with the ones that look like it; as root, a program that somebody
+/// else could have put there.
+pub fn find(name: &str) -> Result<Program, Failure> {
+    let file = format!("{PREFIX}{name}");
+    let candidates = directories().into_iter().map(|dir| dir.join(&file));
+    let found = candidates.filter(|_| is_name(name)).find(|path| is_executable(path));
+    let Some(path) = found else { return Err(unknown(name)) };
+    if rustix::process::geteuid().is_root() {
+        trusted(&path)?;
+    }
+    Ok(Program { name: name.to_owned(), path })
+}
+
+/// Becomes `program`; returns only when that cannot be done.
+pub fn exec(program: &Program, global: &Global, words: &[OsString]) -> Failure {
+    let mut command = Command::new(&program.path);
+    command.args(words).env("DEPLOY_VFIO", dispatcher().path).envs(global.environment());
+    let error = command.exec();
+    Usage::refused(format!("cannot start {}: {error}", program.path.display()), &[]).into()
+}
+
+/// The dispatcher that this program belongs to: the one beside it.
+#[must_use]
+pub fn dispatcher() -> Program {
+    let me = env::current_exe().unwrap_or_else(|_| "deploy-vfio".into());
+    Program { name: "deploy-vfio".into(), path: me.with_file_name("deploy-vfio") }
+}
+
+fn directories() -> Vec<PathBuf> {
+    let beside = env::current_exe().ok().and_then(|me| Some(me.parent()?.to_path_buf()));
+    let path = env::var_os("PATH").unwrap_or_default();
+    // An empty or relative word on PATH is the current directory: never searched.
+    let path = env::split_paths(&path).filter(|dir| dir.is_absolute());
+    beside.into_iter().chain(LIBEXEC.map(PathBuf::from)).chain(path).collect()
+}
+
+fn is_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    name.len() <= 32
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(plain)
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+/// Refuses a program that anybody but root could have put, or could change.
+fn trusted(path: &Path) -> Result<(), Failure> {
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    for part in real.ancestors().chain(path.ancestors()) {
+        let Ok(meta) = fs::metadata(part) else { continue };
+        let sticky = meta.is_dir() && meta.mode() & 0o1000 != 0;
+        let why = if meta.uid() != 0 {
+            format!("{} belongs to user {}", part.display(), meta.uid())
+        } else if meta.mode() & 0o022 != 0 && !(sticky && part != real) {
+            format!("others may write to {}", part.display())
+        } else {
+            continue;
+        };
+        let what = format!("{} is not run as root: {why}", path.display());
+        let help = ["install it into a directory that only root may write to"];
+        return Err(Usage::refused(what, &help).into());
+    }
+    Ok(())
+}
+
+fn unknown(name: &str) -> Failure {
+    let shown: String = name.escape_debug().take(60).collect();
+    let commands = all();
+    let score = |other: &str| strsim::damerau_levenshtein(name, other);
+    let near = commands.iter().map(|p| p.name.as_str()).min_by_key(|other| score(other));
+    let near = near.filter(|other| score(other) <= 1 + name.len() / 3);
+    let mut help: Vec<String> = Vec::new();
+    help.extend(near.map(|near| format!("a command with a similar name is `{near}`")));
+    help.push("`deploy-vfio list` names all commands".into());
+    help.push(format!("no `{PREFIX}{shown}` beside this program or on PATH"));
+    let help: Vec<&str> = help.iter().map(String::as_str).collect();
+    Usage::new(format!("no command `{shown}`"), &help).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_leave_the_directory() {
+        for bad in ["", "../x", "a/b", "A", "-x", "a b", ".x", "ünï", &"a".repeat(33)] {
+            assert!(!is_name(bad), "{bad}");
+        }
+        assert!(is_name("zram-swap") && is_name("x2"));
+    }
+
+    #[test]
+    fn what_others_may_write_to_is_not_trusted() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("deploy-vfio-x");
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(trusted(&file).is_err());
+    }
+}
