@@ -85,13 +85,23 @@ fn reading(words: &[&str], outcome: &Outcome) -> Result<(), String> {
     Ok(())
 }
 
+/// A `because:` line; or, where the first line says what is not there, what there is instead; or
+/// the same in JSON.
+fn names_a_reason(stderr: &str) -> bool {
+    let first = stderr.lines().next().unwrap_or_default();
+    let json = stderr.contains("\"because\": [\n") || first.contains("\"because\":[\"");
+    let choices = ["; there are ", "; the only one is ", "; there is none"];
+    json || choices.iter().any(|choice| first.contains(choice))
+        || stderr.lines().any(|line| line.starts_with("because: "))
+}
+
 /// An exit status that is promised, and a reason for every refusal.
 fn sane(outcome: &Outcome) -> Result<(), String> {
     let Outcome { code, stderr, .. } = outcome;
     if stderr.contains("panicked") || !matches!(code, 0 | 1 | 2 | 6) {
         return Err(format!("exit {code}\n{stderr}"));
     }
-    if *code == 6 && !stderr.lines().any(|line| line.starts_with("because: ")) {
+    if *code == 6 && !names_a_reason(stderr) {
         return Err(format!("refuses without a reason\n{stderr}"));
     }
     Ok(())

@@ -2,4 +2,6 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests read the source and run programs")]
 
+mod plugins;
+mod product;
 mod tidy;
