@@ -7,6 +7,7 @@
 )]
 #![allow(dead_code, reason = "scenarios take what they need from the rig")]
 
+mod demo;
 mod vm;
 
 use std::process::ExitCode;
@@ -16,13 +17,18 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Development tasks of deploy-vfio")]
 enum Task {
+    /// Show the main job on a sample machine, without root.
+    Demo(demo::Options),
     /// Run scenarios on a real Debian machine in QEMU.
     Vm(vm::Options),
 }
 
 fn main() -> ExitCode {
-    let Task::Vm(options) = Task::parse();
-    match vm::main(&options) {
+    let result = match Task::parse() {
+        Task::Demo(options) => demo::main(&options),
+        Task::Vm(options) => vm::main(&options),
+    };
+    match result {
         Ok(code) => code,
         Err(error) => {
             eprintln!("xtask: {error:#}");

@@ -62,7 +62,7 @@ impl Machine {
             iommu: Some("intel-iommu,intremap=on,caching-mode=on"),
             cpu: "Nehalem,+pdpe1gb,+rdtscp",
             cpus: 4,
-            memory: 3072,
+            memory: 6144,
             slots,
         }
     }

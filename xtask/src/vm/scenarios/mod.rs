@@ -1,5 +1,10 @@
 //! The scenarios: what must be true on a real machine.
 
+mod checks;
+mod everything;
+mod later;
+mod multiboot;
+mod refusals;
 mod smoke;
 
 use anyhow::Result;
@@ -18,8 +23,30 @@ pub struct Scenario {
 }
 
 /// All scenarios, in the order they run.
-pub const ALL: &[Scenario] = &[Scenario {
-    name: "smoke",
-    about: "the machine itself: groups, keyboard, route, rebuilds and a reboot through GRUB",
-    run: smoke::run,
-}];
+pub const ALL: &[Scenario] = &[
+    Scenario {
+        name: "smoke",
+        about: "the machine itself: groups, keyboard, route, rebuilds and a reboot through GRUB",
+        run: smoke::run,
+    },
+    Scenario {
+        name: "multiboot",
+        about: "multiboot last: every entry booted, the normal one untouched, undo to the byte",
+        run: multiboot::run,
+    },
+    Scenario {
+        name: "everything",
+        about: "multiboot last --parse all with huge pages in the entries, and undo --all",
+        run: everything::run,
+    },
+    Scenario {
+        name: "later",
+        about: "with a menu deployed: a new kernel comes, a card moves to another slot",
+        run: later::run,
+    },
+    Scenario {
+        name: "refusals",
+        about: "a failing generator, an edit in the middle, hostile names, huge pages without a menu",
+        run: refusals::run,
+    },
+];

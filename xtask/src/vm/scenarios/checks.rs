@@ -1,0 +1,59 @@
+//! What several scenarios look at.
+
+use anyhow::{Result, ensure};
+
+use crate::vm::guest::Guest;
+use crate::vm::topology::Card;
+
+/// The driver that waits for guests.
+pub const VFIO: &str = "vfio-pci";
+/// The driver of machine A's graphics cards on the host.
+pub const DRM: &str = "bochs-drm";
+
+/// The id of the boot entry whose desktop is on this card.
+pub fn entry_of(a: &Guest, card: Card) -> Result<String> {
+    Ok(format!("deploy-vfio-{}", a.address(card)?))
+}
+
+/// The drivers of these cards are these, and every other card's is not vfio-pci.
+pub fn drivers(a: &mut Guest, host: Option<Card>, guests: &[Card]) -> Result<()> {
+    let drivers = a.drivers()?;
+    if let Some(host) = host {
+        let driver = &drivers[&a.address(host)?];
+        ensure!(driver == DRM, "the host's card {host:?} has `{driver}`");
+    }
+    let mut wanted = Vec::new();
+    for &card in guests {
+        wanted.push(a.address(card)?);
+    }
+    for (address, driver) in &drivers {
+        let bound = driver == VFIO;
+        ensure!(bound == wanted.contains(address), "{address} has `{driver}`: {drivers:?}");
+    }
+    Ok(())
+}
+
+/// The network answers, the keyboard is there, the disk can be written.
+pub fn works(a: &mut Guest) -> Result<()> {
+    let wait =
+        "for i in $(seq 60); do ip route show default | grep -q . && exit 0; sleep 1; done; exit 1";
+    a.ok(&format!("bash -c '{wait}'"))?;
+    a.ok("grep -qi keyboard /proc/bus/input/devices")?;
+    a.ok("touch /root/written && sync /root/written && rm /root/written")?;
+    Ok(())
+}
+
+/// Nothing of ours is in force, as after a boot of the normal entry.
+pub fn untouched(a: &mut Guest) -> Result<()> {
+    let line = a.cmdline()?;
+    ensure!(!line.contains("vfio") && !line.contains("iommu"), "command line: {line}");
+    drivers(a, Some(Card::BootVga), &[])?;
+    drivers(a, Some(Card::SecondVga), &[])
+}
+
+/// `deploy-vfio status` exits 0 and says this.
+pub fn status_says(a: &mut Guest, text: &str) -> Result<()> {
+    let said = a.ok("deploy-vfio status")?;
+    ensure!(said.contains(text), "status does not say `{text}`:\n{said}");
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! The flagship: `deploy-vfio multiboot last`, every entry booted, and all of it taken back.
+
+use anyhow::{Result, ensure};
+
+use super::checks::{drivers, entry_of, status_says, untouched, works};
+use crate::vm::facts::difference;
+use crate::vm::guest::Guest;
+use crate::vm::rig::Rig;
+use crate::vm::topology::{Card, Machine};
+
+/// Cards only: last entry, normal entry, other entry, undo.
+pub fn run(rig: &mut Rig<'_>) -> Result<()> {
+    let mut a = rig.boot(&Machine::a())?;
+    let (etc, menu) = (a.etc_fingerprint()?, a.grub_menu()?);
+    groups_tell_why(&mut a)?;
+    a.ok("deploy-vfio multiboot last --dry-run")?;
+    ensure!(a.etc_fingerprint()? == etc, "a dry run changed /etc");
+    a.ok("deploy-vfio multiboot last --yes")?;
+    let again = a.ok("deploy-vfio multiboot last --yes")?;
+    ensure!(again.contains("Nothing to do."), "the second run: {again}");
+    a.ok("deploy-vfio verify")?;
+
+    a.reboot()?;
+    drivers(&mut a, Some(Card::SecondVga), &[Card::BootVga])?;
+    works(&mut a)?;
+    status_says(&mut a, "waits for guests")?;
+    a.ok("dmesg | grep deploy-vfio")?;
+
+    let normal = menu[0].id.clone();
+    a.reboot_into(&normal)?;
+    untouched(&mut a)?;
+    status_says(&mut a, "started by the normal entry")?;
+
+    let other = entry_of(&a, Card::BootVga)?;
+    a.reboot_into(&other)?;
+    drivers(&mut a, Some(Card::BootVga), &[Card::SecondVga])?;
+    works(&mut a)?;
+    status_says(&mut a, "waits for guests")?;
+
+    a.ok("deploy-vfio undo --yes")?;
+    a.reboot()?;
+    untouched(&mut a)?;
+    let now = a.etc_fingerprint()?;
+    ensure!(now == etc, "undo left /etc different:\n{}", difference(&etc, &now));
+    ensure!(a.grub_menu()? == menu, "undo left the menu different");
+    let initrd = a.initrd_list()?;
+    ensure!(
+        !initrd.iter().any(|f| f.contains("deploy-vfio") || f.contains("vfio-pci")),
+        "{initrd:?}"
+    );
+    status_says(&mut a, "nothing is deployed")?;
+    a.power_off()?;
+    Ok(())
+}
+
+/// The disk's, the network's, the keyboard's and the bridges' groups say why they stay.
+fn groups_tell_why(a: &mut Guest) -> Result<()> {
+    let table = a.ok("deploy-vfio groups")?;
+    let reasons = [
+        (Card::BootDisk, "carries /"),
+        (Card::Nic(0), "default route"),
+        (Card::UsbKeyboard, "keyboard"),
+    ];
+    for (card, reason) in reasons {
+        let address = a.address(card)?;
+        let line = table.lines().find(|line| line.contains(&address)).unwrap_or_default();
+        ensure!(line.contains(reason), "{card:?} does not say `{reason}`: {line}\n{table}");
+    }
+    ensure!(
+        table.lines().any(|line| line.contains("pcieport") && line.contains("bridge")),
+        "{table}"
+    );
+    let all = a.ok("ls /sys/bus/pci/devices | wc -l")?;
+    let shown = table.lines().filter(|line| line.contains("0000:")).count();
+    ensure!(shown.to_string() == all, "{shown} of {all} devices are shown");
+    Ok(())
+}
