@@ -7,7 +7,10 @@
 use std::{
     ffi::OsStr,
     io::{self, Read},
-    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -103,6 +106,21 @@ impl Root {
             return Ok(None);
         };
         read_link(&fd, "").at("read the link", path)
+    }
+
+    /// Where `path` really is below the root, all symbolic links followed; `None` when it does not
+    /// exist.
+    ///
+    /// The kernel resolves the path inside the root and tells the result through the caller's
+    /// `/proc/self/fd`.
+    pub fn real_path(&self, path: &str) -> Result<Option<String>> {
+        let (Some(root), Some(fd)) = (&self.fd, self.open_at(path, OFlags::PATH)?) else {
+            return Ok(None);
+        };
+        let (top, real) = (fd_path(root.as_fd()), fd_path(fd.as_fd()));
+        let (top, real) = (top.at("resolve", path)?, real.at("resolve", path)?);
+        let below = real.strip_prefix(top.trim_end_matches('/'));
+        Ok(below.map(|below| below.trim_start_matches('/').to_owned()))
     }
 
     /// Whether something exists at `path`, symbolic links followed.
@@ -219,6 +237,13 @@ fn read_all(fd: OwnedFd) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
+/// The path that the kernel knows an open file by.
+fn fd_path(fd: BorrowedFd<'_>) -> io::Result<String> {
+    let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let target = rustix::fs::readlinkat(CWD, link, Vec::with_capacity(256))?;
+    Ok(lossy(target.into_bytes()))
+}
+
 fn read_link(fd: &OwnedFd, name: &str) -> io::Result<Option<String>> {
     match rustix::fs::readlinkat(fd, name, Vec::with_capacity(256)) {
         Ok(target) => Ok(Some(lossy(target.into_bytes()))),
@@ -246,6 +271,9 @@ mod tests {
         assert_eq!(root.text("escape").unwrap(), None);
         assert_eq!(root.link("link").unwrap().as_deref(), Some("/etc/real/file"));
         assert_eq!(root.link("etc/real/file").unwrap(), None);
+        assert_eq!(root.real_path("link").unwrap().as_deref(), Some("etc/real/file"));
+        assert_eq!(root.real_path("escape").unwrap(), None);
+        assert_eq!(root.real_path("").unwrap().as_deref(), Some(""));
     }
 
     #[test]

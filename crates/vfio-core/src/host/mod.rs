@@ -3,7 +3,10 @@
 //! Parsers are total: odd hardware is normal, and a file that is missing, malformed or vanishes
 //! while it is read makes a fact absent, never a panic.
 
+mod attr;
+mod block;
 mod boot;
+
 mod cpu;
 mod display;
 mod input;
@@ -14,6 +17,8 @@ mod network;
 mod pci;
 mod running;
 mod storage;
+#[cfg(test)]
+mod tree;
 
 pub use boot::{Boot, Initramfs, Iommu, Loader};
 pub use cpu::{CoreKind, Cpu, LogicalCpu, Vendor};

@@ -90,22 +90,29 @@ pub struct Detail {
     pub numa_node: Option<u32>,
     /// How the kernel can reset it (`flr`, `bus`, …), best first; empty when it cannot.
     pub reset_methods: Vec<String>,
+    /// The modules whose aliases match it; empty when nobody asked `modules.alias`.
+    pub modules: Vec<String>,
+    /// What `pci.ids` calls it; empty when nobody asked.
+    pub name: String,
 }
 
 impl Detail {
-    /// Reads the details of the device at `address`; all are absent when it is not there.
+    /// Reads the details of the device at `address` from sysfs, so without `modules` and `name`;
+    /// all are absent when it is not there.
     pub fn read(root: &Root, address: Address) -> Result<Self> {
         let Some(dir) = root.dir(&format!("{DEVICES}/{address}"))? else {
             return Ok(Self::default());
         };
-        let text = |name| dir.text(name);
+        // An attribute that the kernel refuses to show (EIO, EACCES) is as good as none.
+        let text = |name| dir.text(name).ok().flatten();
         Ok(Self {
-            revision: text("revision")?.and_then(|t| u8::try_from(hex(&t)?).ok()),
-            driver_override: text("driver_override")?.filter(|t| !t.is_empty() && t != "(null)"),
-            numa_node: text("numa_node")?.and_then(|t| t.parse().ok()),
-            reset_methods: text("reset_method")?
+            revision: text("revision").and_then(|t| u8::try_from(hex(&t)?).ok()),
+            driver_override: text("driver_override").filter(|t| !t.is_empty() && t != "(null)"),
+            numa_node: text("numa_node").and_then(|t| t.parse().ok()),
+            reset_methods: text("reset_method")
                 .map(|t| t.split_whitespace().map(str::to_owned).collect())
                 .unwrap_or_default(),
+            ..Self::default()
         })
     }
 }
@@ -123,7 +130,7 @@ impl Pci {
         let mut devices = Vec::new();
         for name in bus.names()? {
             let Ok(address) = name.parse() else { continue };
-            let parent = bus.link(&name)?.and_then(|target| parent(&target));
+            let parent = bus.link(&name).ok().flatten().and_then(|target| parent(&target));
             devices.extend(Self::device(root, address, parent)?);
         }
         Ok(Self::from_devices(devices))
@@ -140,12 +147,14 @@ impl Pci {
     /// `None` when the device vanished meanwhile, or says nothing of itself.
     fn device(root: &Root, address: Address, parent: Option<Address>) -> Result<Option<Device>> {
         let Some(dir) = root.dir(&format!("{DEVICES}/{address}"))? else { return Ok(None) };
-        let Some(uevent) = dir.text("uevent")? else { return Ok(None) };
+        let attribute = |name| dir.text(name).ok().flatten();
+        let Some(uevent) = attribute("uevent") else { return Ok(None) };
         let Some(mut device) = parse(address, &uevent) else { return Ok(None) };
         device.parent = parent;
-        device.group = dir.link_name("iommu_group")?.and_then(|name| name.parse().ok());
+        device.group =
+            dir.link_name("iommu_group").ok().flatten().and_then(|name| name.parse().ok());
         if device.class.is_display() {
-            device.boot_vga = dir.text("boot_vga")?.map(|text| text == "1");
+            device.boot_vga = attribute("boot_vga").map(|text| text == "1");
         }
         Ok(Some(device))
     }

@@ -1,6 +1,18 @@
 //! Which PCI devices carry the file systems and the swap that the host lives on.
+//!
+//! Every local block file system that is mounted counts, whatever it is mounted for: a disk in
+//! use is never handed to a guest. Where the tree does not say which disks are behind a file
+//! system (ZFS pools, a btrfs whose devices are unknown), every disk counts as carrying it.
 
-use crate::Address;
+use std::collections::BTreeSet;
+
+use crate::{
+    Address, Result, Root,
+    host::{
+        attr::{essential, text},
+        block::Blocks,
+    },
+};
 
 /// One mounted file system or swap area that the host needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,11 +32,268 @@ pub struct Storage {
     pub usages: Vec<Usage>,
 }
 
+/// Mount points that are listed even where nothing below is a disk.
+const SYSTEM: [&str; 10] =
+    ["/", "/usr", "/boot", "/boot/efi", "/efi", "/var", "/home", "/etc", "/opt", "/srv"];
+
 impl Storage {
+    /// Reads the mounted file systems and the swap in use, and follows each down to its disks;
+    /// empty below a root without `/proc`.
+    pub fn read(root: &Root) -> Result<Self> {
+        let mut blocks = Blocks::new(root);
+        let (mut usages, mut seen) = (Vec::new(), BTreeSet::new());
+        for mount in mounts(&essential(root, "proc/self/mountinfo")?.unwrap_or_default()) {
+            let (device, pci) = carriers(&mut blocks, &mount);
+            // The same device again is a bind mount or another subvolume of it.
+            let first = seen.insert(device.clone());
+            let system = SYSTEM.contains(&mount.point.as_str());
+            if system || (first && !pci.is_empty()) {
+                usages.push(Usage { mount: mount.point, device, pci });
+            }
+        }
+        for path in swaps(&text(root, "proc/swaps").unwrap_or_default()) {
+            let swap = match blocks.of_source(&path) {
+                Some(device) => (blocks.carriers(&device).into_iter().collect(), device),
+                None if path.starts_with("/dev/") => (Vec::new(), String::new()),
+                None => holder(&usages, &path),
+            };
+            usages.push(Usage { mount: "swap".to_owned(), pci: swap.0, device: swap.1 });
+        }
+        Ok(Self { usages })
+    }
+
     /// The mount points that stand on the device at `address`; empty when none does.
     #[must_use]
     pub fn on(&self, address: Address) -> Vec<&str> {
         let on = |usage: &&Usage| usage.pci.contains(&address);
         self.usages.iter().filter(on).map(|usage| usage.mount.as_str()).collect()
+    }
+}
+
+/// One line of `/proc/self/mountinfo` (`Documentation/filesystems/proc.rst`, 3.5).
+#[derive(Debug, PartialEq, Eq)]
+struct Mount {
+    /// `major:minor`; the major number is 0 for what is on no block device of its own.
+    number: String,
+    point: String,
+    kind: String,
+    source: String,
+}
+
+fn mounts(mountinfo: &str) -> Vec<Mount> {
+    // What is mounted over the same place later hides what was there, but still uses its disk.
+    mountinfo.lines().filter_map(mount).collect()
+}
+
+fn mount(line: &str) -> Option<Mount> {
+    let (head, tail) = line.split_once(" - ")?;
+    let (mut head, mut tail) = (head.split(' ').skip(2), tail.split(' '));
+    Some(Mount {
+        number: head.next()?.to_owned(),
+        point: unescape(head.nth(1)?),
+        kind: tail.next()?.to_owned(),
+        source: unescape(tail.next().unwrap_or_default()),
+    })
+}
+
+/// The paths of `/proc/swaps`: devices and files.
+fn swaps(text: &str) -> impl Iterator<Item = String> + '_ {
+    text.lines().skip(1).filter_map(|line| Some(unescape(line.split_whitespace().next()?)))
+}
+
+/// Undoes the kernel's `\\ooo` for blanks, line breaks and backslashes; anything else stays.
+fn unescape(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let octal = tail.get(..3).filter(|_| first == b'\\');
+        let octal = octal.and_then(|digits| std::str::from_utf8(digits).ok());
+        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => (bytes.push(byte), rest = &tail[3..]),
+            None => (bytes.push(first), rest = tail),
+        };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The block device of a mounted file system, empty when it has none, and the PCI devices below.
+fn carriers(blocks: &mut Blocks<'_>, mount: &Mount) -> (String, Vec<Address>) {
+    let sorted = |pci: BTreeSet<Address>| pci.into_iter().collect();
+    if mount.kind == "zfs" {
+        return (mount.source.clone(), sorted(blocks.every_disk()));
+    }
+    if !mount.number.starts_with("0:") {
+        let device = blocks.of_number(&mount.number).unwrap_or_default();
+        return (device.clone(), sorted(blocks.carriers(&device)));
+    }
+    // btrfs and bcachefs span devices and have a number of their own; the source names one or all.
+    let named: Vec<_> =
+        mount.source.split(':').filter_map(|source| blocks.of_source(source)).collect();
+    let Some(device) = named.first().cloned() else {
+        let spans = matches!(mount.kind.as_str(), "btrfs" | "bcachefs");
+        return (String::new(), if spans { sorted(blocks.every_disk()) } else { Vec::new() });
+    };
+    let mut pci = BTreeSet::new();
+    for member in named {
+        let members = match mount.kind.as_str() {
+            "btrfs" => blocks.btrfs_members(&member),
+            _ => vec![member],
+        };
+        pci.extend(members.iter().flat_map(|member| blocks.carriers(member)));
+    }
+    (device, sorted(pci))
+}
+
+/// What the file at `path` lies on: the innermost mount point above it.
+fn holder(usages: &[Usage], path: &str) -> (Vec<Address>, String) {
+    let above = |usage: &&Usage| {
+        let below = path.strip_prefix(usage.mount.trim_end_matches('/'));
+        below.is_some_and(|below| below.starts_with('/'))
+    };
+    let innermost = usages.iter().filter(above).max_by_key(|usage| usage.mount.len());
+    innermost.map(|usage| (usage.pci.clone(), usage.device.clone())).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::host::tree::Tree;
+
+    const NVME: &str = "sys/devices/pci0000:00/0000:00:1d.0/0000:03:00.0/nvme/nvme0/nvme0n1";
+    const SATA: &str =
+        "sys/devices/pci0000:00/0000:00:17.0/ata1/host0/target0:0:0/0:0:0:0/block/sda";
+    const VMD: &str =
+        "sys/devices/pci0000:00/0000:00:0e.0/pci10000:e0/10000:e1:00.0/nvme/nvme1/nvme1n1";
+
+    /// Lays out a block device; `real` is its directory below the root.
+    fn block(tree: Tree, real: &str, number: &str, slaves: &[&str]) -> Tree {
+        let name = real.rsplit('/').next().unwrap();
+        let up = "../../..";
+        let tree = tree
+            .file(&format!("{real}/dev"), format!("{number}\n"))
+            .link(&format!("sys/dev/block/{number}"), &format!("{up}/{real}"))
+            .link(&format!("sys/class/block/{name}"), &format!("{up}/{real}"));
+        slaves.iter().fold(tree, |tree, slave| tree.link(&format!("{real}/slaves/{slave}"), "x"))
+    }
+
+    fn part(tree: Tree, real: &str, number: &str) -> Tree {
+        block(tree, real, number, &[]).file(&format!("{real}/partition"), "1\n")
+    }
+
+    fn shown(storage: &Storage) -> Vec<String> {
+        let one = |u: &Usage| {
+            let pci: Vec<_> = u.pci.iter().map(ToString::to_string).collect();
+            format!("{} {} {}", u.mount, u.device, pci.join(","))
+        };
+        storage.usages.iter().map(one).collect()
+    }
+
+    fn disks() -> Tree {
+        let tree = block(Tree::new(), NVME, "259:0", &[]);
+        let tree = part(tree, &format!("{NVME}/nvme0n1p1"), "259:1");
+        let tree = part(tree, &format!("{NVME}/nvme0n1p2"), "259:2");
+        let tree = block(tree, SATA, "8:0", &[]);
+        let tree = part(tree, &format!("{SATA}/sda1"), "8:1");
+        block(tree, VMD, "259:5", &[])
+    }
+
+    #[test]
+    fn follows_lvm_on_crypt_on_md_down_to_the_disks() {
+        let dm = "sys/devices/virtual/block";
+        let tree = block(disks(), &format!("{dm}/md0"), "9:0", &["nvme0n1p2", "sda1"]);
+        let tree = part(tree, &format!("{dm}/md0/md0p1"), "259:9");
+        let tree = block(tree, &format!("{dm}/dm-0"), "253:0", &["md0p1"]);
+        let tree = block(tree, &format!("{dm}/dm-1"), "253:1", &["dm-0"]);
+        let tree = block(tree, &format!("{dm}/loop0"), "7:0", &[]);
+        let tree = tree
+            .link("dev/mapper/vg-swap", "../dm-1")
+            .file("dev/dm-1", "")
+            .file(
+                "proc/self/mountinfo",
+                "24 1 253:1 / / rw shared:1 - ext4 /dev/mapper/vg-root rw\n\
+                 25 24 259:1 / /boot/efi rw - vfat /dev/nvme0n1p1 rw\n\
+                 26 24 0:22 / /proc rw - proc proc rw\n\
+                 27 24 253:1 /x /mnt/bind rw - ext4 /dev/mapper/vg-root rw\n\
+                 28 24 259:5 / /mnt/a\\040disk rw - xfs /dev/nvme1n1 rw\n\
+                 29 24 7:0 / /snap/core rw - squashfs /dev/loop0 rw\n\
+                 junk\n30 24 8:77 / /gone rw - ext4 /dev/sdz rw\n",
+            )
+            .file(
+                "proc/swaps",
+                "Filename Type Size Used Priority\n/dev/mapper/vg-swap partition 1 0 -2\n\
+                 /mnt/a\\040disk/swapfile file 1 0 -3\n/dev/zram0 partition 1 0 100\n",
+            );
+        let storage = Storage::read(&tree.root()).unwrap();
+        assert_eq!(
+            shown(&storage),
+            [
+                "/ dm-1 0000:00:17.0,0000:03:00.0",
+                "/boot/efi nvme0n1p1 0000:03:00.0",
+                "/mnt/a disk nvme1n1 0000:00:0e.0,10000:e1:00.0",
+                "swap dm-1 0000:00:17.0,0000:03:00.0",
+                "swap nvme1n1 0000:00:0e.0,10000:e1:00.0",
+                "swap  ",
+            ]
+        );
+        assert_eq!(storage.on("0000:03:00.0".parse().unwrap()), ["/", "/boot/efi", "swap"]);
+    }
+
+    #[test]
+    fn knows_the_members_of_a_btrfs_and_protects_all_disks_of_a_pool() {
+        let btrfs = |source: &str| {
+            let info = format!(
+                "24 1 0:30 /@ / rw - btrfs {source} rw,subvol=/@\n\
+                 25 24 0:30 /@home /home rw - btrfs {source} rw\n"
+            );
+            let members = "sys/fs/btrfs/0b6ab5b3/devices";
+            disks()
+                .file("proc/self/mountinfo", info)
+                .link(&format!("{members}/nvme0n1p2"), "x")
+                .link(&format!("{members}/nvme1n1"), "x")
+                .dir("sys/fs/btrfs/features")
+        };
+        let two = "0000:00:0e.0,0000:03:00.0,10000:e1:00.0";
+        let found = Storage::read(&btrfs("/dev/nvme0n1p2").root()).unwrap();
+        assert_eq!(shown(&found), [format!("/ nvme0n1p2 {two}"), format!("/home nvme0n1p2 {two}")]);
+        let all = "0000:00:0e.0,0000:00:17.0,0000:03:00.0,10000:e1:00.0";
+        let found = Storage::read(&btrfs("/dev/root").root()).unwrap();
+        assert_eq!(shown(&found), [format!("/  {all}"), format!("/home  {all}")]);
+        let zfs = disks().file("proc/self/mountinfo", "24 1 0:30 / / rw - zfs rpool/ROOT rw\n");
+        let found = Storage::read(&zfs.root()).unwrap();
+        assert_eq!(shown(&found), [format!("/ rpool/ROOT {all}")]);
+    }
+
+    #[test]
+    fn a_root_on_no_disk_is_listed_without_devices() {
+        for line in ["24 1 0:25 / / rw - overlay overlay rw", "24 1 0:25 / / rw - nfs4 host:/x rw"]
+        {
+            let tree = disks().file("proc/self/mountinfo", line);
+            assert_eq!(shown(&Storage::read(&tree.root()).unwrap()), ["/  "]);
+        }
+        assert_eq!(Storage::read(&Root::empty()).unwrap(), Storage::default());
+        let odd = Tree::new().dir("proc/self/mountinfo").file("proc/swaps", b"\xff\n\xff\n");
+        assert_eq!(shown(&Storage::read(&odd.root()).unwrap()), ["swap  "]);
+    }
+
+    #[test]
+    fn unescapes_what_the_kernel_escapes() {
+        for (text, plain) in [
+            ("a\\040b", "a b"),
+            ("\\134", "\\"),
+            ("\\04", "\\04"),
+            ("\\999", "\\999"),
+            ("\\", "\\"),
+        ] {
+            assert_eq!(unescape(text), plain);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in "([\\PC\n\\\\ -]|[0-9]:){0,60}") {
+            let _ = (mounts(&text), swaps(&text).count(), unescape(&text));
+        }
     }
 }

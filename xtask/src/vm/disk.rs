@@ -1,0 +1,97 @@
+//! A machine's disk: a raw file with one ext4 partition, readable and writable while the machine is off.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use super::host;
+
+/// Where the partition begins, in bytes.
+const OFFSET: u64 = 1024 * 1024;
+
+/// A disk that no running machine uses.
+#[derive(Debug)]
+pub struct Disk {
+    path: PathBuf,
+}
+
+impl Disk {
+    /// The disk in an existing file.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Makes a partitioned disk whose file system, with the given UUID, holds the tree below `root`.
+    pub fn format(path: PathBuf, size: u64, root: &Path, uuid: &str) -> Result<Self> {
+        File::create(&path)?.set_len(size)?;
+        let table = "label: dos\nstart=2048, type=83, bootable\n";
+        let table_file = path.with_extension("sfdisk");
+        fs::write(&table_file, table)?;
+        host::run(host::command("sfdisk").arg("-q").arg(&path).stdin(File::open(&table_file)?))?;
+        fs::remove_file(&table_file)?;
+        let mut mke2fs = host::command("mke2fs");
+        mke2fs.args(["-q", "-F", "-t", "ext4", "-U", uuid, "-E"]).arg(format!("offset={OFFSET}"));
+        mke2fs.arg("-d").arg(root).arg(&path).arg(format!("{}k", (size - OFFSET) / 1024));
+        host::run(&mut mke2fs)?;
+        Ok(Self { path })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Copies the disk, holes included, so that two scenarios can go on from the same state.
+    pub fn copy(&self, to: PathBuf) -> Result<Self> {
+        let mut cp = host::command("cp");
+        host::run(cp.args(["--reflink=auto", "--sparse=always"]).arg(&self.path).arg(&to))?;
+        Ok(Self { path: to })
+    }
+
+    /// Puts a file of this host onto the disk, owned by root, with its permission bits.
+    pub fn put(&self, from: &Path, to: &str) -> Result<()> {
+        let about = fs::metadata(from).with_context(|| from.display().to_string())?;
+        let mode = about.permissions().mode() & 0o7777;
+        let from = from.display();
+        self.debugfs(&format!("rm {to}"))?;
+        self.debugfs(&format!("write \"{from}\" {to}"))?;
+        for (field, value) in
+            [("mode", format!("0100{mode:03o}")), ("uid", "0".into()), ("gid", "0".into())]
+        {
+            self.debugfs(&format!("set_inode_field {to} {field} {value}"))?;
+        }
+        let written = self.debugfs(&format!("stat {to}"))?;
+        ensure!(
+            written.contains(&format!("Size: {}", about.len())),
+            "{from} did not arrive as {to}"
+        );
+        Ok(())
+    }
+
+    /// Puts text onto the disk as a file of root with mode 0644.
+    pub fn put_text(&self, text: &str, to: &str) -> Result<()> {
+        let file = self.path.with_extension("put");
+        fs::write(&file, text)?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644))?;
+        self.put(&file, to)?;
+        Ok(fs::remove_file(&file)?)
+    }
+
+    /// The content of a file on the disk; an error when there is none.
+    pub fn get(&self, path: &str) -> Result<Vec<u8>> {
+        let file = self.path.with_extension("get");
+        let _ = fs::remove_file(&file);
+        let answer = self.debugfs(&format!("dump {path} \"{}\"", file.display()))?;
+        let content =
+            fs::read(&file).with_context(|| format!("no {path} on the disk: {answer}"))?;
+        fs::remove_file(&file)?;
+        Ok(content)
+    }
+
+    fn debugfs(&self, request: &str) -> Result<String> {
+        let disk = format!("{}?offset={OFFSET}", self.path.display());
+        host::run(host::command("debugfs").args(["-w", "-R", request, &disk]))
+    }
+}

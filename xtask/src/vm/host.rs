@@ -1,0 +1,71 @@
+//! What the machine that runs the rig must have installed.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// Program, and the Debian package it comes from.
+const TOOLS: &[(&str, &str)] = &[
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("mke2fs", "e2fsprogs"),
+    ("debugfs", "e2fsprogs"),
+    ("sfdisk", "fdisk"),
+    ("setpriv", "util-linux"),
+];
+
+/// Firmware that QEMU loads, and the Debian package it comes from.
+const FIRMWARE: &[(&str, &str)] = &[
+    ("/usr/share/seabios/vgabios-stdvga.bin", "seabios"),
+    ("/usr/lib/ipxe/qemu/efi-e1000e.rom", "ipxe-qemu"),
+];
+
+/// Fails with the packages to install when something is missing.
+pub fn check() -> Result<()> {
+    let mut missing: Vec<&str> = TOOLS
+        .iter()
+        .filter(|(tool, _)| find(tool).is_none())
+        .map(|&(_, package)| package)
+        .collect();
+    missing.extend(FIRMWARE.iter().filter(|(file, _)| !Path::new(file).exists()).map(|&(_, p)| p));
+    missing.dedup();
+    if !missing.is_empty() {
+        bail!("missing on this machine: apt-get install {}", missing.join(" "));
+    }
+    Ok(())
+}
+
+fn find(tool: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    env::split_paths(&path).chain(more).map(|dir| dir.join(tool)).find(|file| file.is_file())
+}
+
+/// A command on this machine; administrators' programs are found without a root PATH too.
+pub fn command(tool: &str) -> Command {
+    Command::new(find(tool).unwrap_or_else(|| PathBuf::from(tool)))
+}
+
+/// Runs a command to its end; an error carries what it printed.
+pub fn run(command: &mut Command) -> Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().with_context(|| format!("cannot start {name}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        bail!("{name} failed ({}):\n{text}{errors}", output.status);
+    }
+    Ok(text)
+}
+
+/// The workspace's directory.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"))
+}
+
+/// Where cargo puts what it builds.
+pub fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}

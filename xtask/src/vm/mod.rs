@@ -1,0 +1,79 @@
+//! The real machine: Debian in QEMU with an emulated IOMMU, several GPUs, real GRUB and reboots.
+//!
+//! A *recipe* says what is on the machine's disk; an *image* is that disk, built once and cached. A
+//! *topology* says which cards stick in which slots. A *rig* gives one scenario its own copy of the
+//! disk, boots it, and hands out a *guest*: a shell on the running machine. Scenarios are functions in
+//! [`scenarios`]; how to write one is told at [`rig::Rig`].
+
+mod disk;
+mod facts;
+mod guest;
+mod host;
+mod image;
+mod line;
+mod programs;
+mod qemu;
+mod recipe;
+mod rig;
+mod run;
+mod scenarios;
+mod topology;
+mod transcript;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+/// What to run, and how.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Scenarios to run; all that CI runs when none is named.
+    names: Vec<String>,
+    /// Print the scenarios there are.
+    #[arg(long)]
+    list: bool,
+    /// Keep each scenario's disk below target/vm.
+    #[arg(long)]
+    keep: bool,
+    /// Boot machine A with the programs installed, its console on this terminal.
+    #[arg(long, conflicts_with = "names")]
+    shell: bool,
+    /// Scenarios to run at the same time.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    jobs: usize,
+    /// Build the machine's disk again even if a cached one fits.
+    #[arg(long)]
+    rebuild_image: bool,
+    /// Show every command and its output while it runs.
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+/// Runs `cargo xtask vm`.
+pub fn main(options: &Options) -> Result<ExitCode> {
+    if options.list {
+        for scenario in scenarios::ALL {
+            println!("{:<20} {}", scenario.name, scenario.about);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let chosen = choose(&options.names)?;
+    host::check()?;
+    let programs = programs::build()?;
+    let image = image::ready(options.rebuild_image)?;
+    if options.shell {
+        return run::shell(&image, &programs);
+    }
+    Ok(run::all(options, &chosen, &image, &programs))
+}
+
+fn choose(names: &[String]) -> Result<Vec<&'static scenarios::Scenario>> {
+    if names.is_empty() {
+        return Ok(scenarios::ALL.iter().collect());
+    }
+    let find = |name: &String| match scenarios::ALL.iter().find(|s| s.name == name) {
+        Some(scenario) => Ok(scenario),
+        None => bail!("there is no scenario `{name}`; see `cargo xtask vm --list`"),
+    };
+    names.iter().map(find).collect()
+}

@@ -1,0 +1,34 @@
+//! The programs under test: every `deploy-vfio*` that a release build leaves behind.
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::host;
+
+/// Builds the release programs and returns their paths, sorted.
+pub fn build() -> Result<Vec<PathBuf>> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["build", "--release", "--locked", "--bins"]).current_dir(host::workspace());
+    if !command.status().context("cannot start cargo")?.success() {
+        bail!("the release build failed");
+    }
+    let directory = host::target().join("release");
+    let mut programs = Vec::new();
+    for entry in fs::read_dir(&directory).with_context(|| directory.display().to_string())? {
+        let entry = entry?;
+        let (name, about) = (entry.file_name(), entry.metadata()?);
+        let name = name.to_string_lossy();
+        let executable = about.is_file() && about.permissions().mode() & 0o111 != 0;
+        if executable && name.starts_with("deploy-vfio") && !name.contains('.') {
+            programs.push(entry.path());
+        }
+    }
+    programs.sort();
+    Ok(programs)
+}

@@ -1,0 +1,180 @@
+//! One running QEMU: its process, its sockets, and the promise that it ends with us.
+//!
+//! The first serial port is the console and goes to a file (or to the terminal), the second carries the
+//! agent's line. The process dies with this one, even when that is killed: `setpriv --pdeathsig`.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::disk::Disk;
+use super::host;
+use super::line::Line;
+use super::topology::Machine;
+
+/// Where the console goes.
+#[derive(Debug, Clone)]
+pub enum Console {
+    /// To a file, appended.
+    File(PathBuf),
+    /// To this terminal, which also is its keyboard; Ctrl-A X ends the machine.
+    Terminal,
+}
+
+/// A kernel started without the boot loader: kernel, initrd, command line.
+#[derive(Debug)]
+pub struct Direct<'a> {
+    /// The kernel image.
+    pub kernel: &'a Path,
+    /// The initial RAM disk.
+    pub initrd: &'a Path,
+    /// The kernel's command line.
+    pub cmdline: &'a str,
+}
+
+/// A running machine.
+#[derive(Debug)]
+pub struct Qemu {
+    child: Child,
+    monitor: UnixStream,
+    console: Console,
+    sockets: PathBuf,
+}
+
+impl Qemu {
+    /// Starts a machine and returns it with the line to its agent, who may not be listening yet.
+    pub fn start(
+        machine: &Machine,
+        disk: &Disk,
+        console: Console,
+        direct: Option<&Direct<'_>>,
+    ) -> Result<(Self, Line)> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let sockets = std::env::temp_dir().join(format!("dv-vm-{}-{count}", std::process::id()));
+        fs::create_dir(&sockets).with_context(|| sockets.display().to_string())?;
+        let line = listen(&sockets.join("line"))?;
+        let monitor = listen(&sockets.join("monitor"))?;
+
+        let mut command = command(machine, disk, &console, direct, &sockets);
+        let mut child = command.spawn().context("cannot start QEMU")?;
+        let accepted =
+            accept(&line, &mut child).and_then(|l| Ok((l, accept(&monitor, &mut child)?)));
+        let (line, monitor) = match accepted {
+            Ok(both) => both,
+            Err(error) => {
+                end(&mut child);
+                let _ = fs::remove_dir_all(&sockets);
+                return Err(error);
+            }
+        };
+        let qemu = Self { child, monitor, console, sockets };
+        Ok((qemu, Line::new(line)?))
+    }
+
+    /// An error when the machine cannot come back: QEMU has ended, or the guest's kernel panicked.
+    pub fn alive(&mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("QEMU ended ({status})");
+        }
+        if let Console::File(path) = &self.console {
+            let text = fs::read(path).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text[text.len().saturating_sub(4096)..]);
+            if let Some(at) = text.find("Kernel panic") {
+                bail!("the guest's kernel panicked: {}", text[at..].lines().next().unwrap_or(""));
+            }
+        }
+        Ok(())
+    }
+
+    /// Presses the reset button.
+    pub fn reset(&mut self) -> Result<()> {
+        Ok(self.monitor.write_all(b"system_reset\n")?)
+    }
+
+    /// Waits for the machine to switch itself off.
+    pub fn wait_off(&mut self, limit: Duration) -> Result<()> {
+        let end = Instant::now() + limit;
+        while self.child.try_wait()?.is_none() {
+            if Instant::now() > end {
+                bail!("the machine is still on after {} s", limit.as_secs());
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        end(&mut self.child);
+        let _ = fs::remove_dir_all(&self.sockets);
+    }
+}
+
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+fn command(
+    machine: &Machine,
+    disk: &Disk,
+    console: &Console,
+    direct: Option<&Direct<'_>>,
+    sockets: &Path,
+) -> Command {
+    let mut command = host::command("setpriv");
+    command.args(["--pdeathsig", "KILL", "qemu-system-x86_64", "-nodefaults"]);
+    command.args(["-accel", "tcg,thread=multi,tb-size=512", "-display", "none"]);
+    command.args(machine.arguments(&disk.path().display().to_string()));
+    let console = match console {
+        Console::File(path) => {
+            command.stdin(Stdio::null());
+            format!("file,path={},append=on", path.display())
+        }
+        Console::Terminal => "stdio,mux=on,signal=off".to_owned(),
+    };
+    let sockets = sockets.display();
+    for (name, chardev) in [
+        ("console", console),
+        ("line", format!("socket,path={sockets}/line")),
+        ("monitor", format!("socket,path={sockets}/monitor")),
+    ] {
+        let (backend, rest) = chardev.split_once(',').unwrap_or((&chardev, ""));
+        command.arg("-chardev").arg(format!("{backend},id={name},{rest}"));
+    }
+    command.args(["-serial", "chardev:console", "-serial", "chardev:line", "-mon", "monitor"]);
+    if let Some(direct) = direct {
+        command.arg("-kernel").arg(direct.kernel).arg("-initrd").arg(direct.initrd);
+        command.arg("-append").arg(direct.cmdline);
+    }
+    command
+}
+
+fn listen(path: &Path) -> Result<UnixListener> {
+    let listener = UnixListener::bind(path).with_context(|| path.display().to_string())?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn accept(listener: &UnixListener, child: &mut Child) -> Result<UnixStream> {
+    for _ in 0..600 {
+        if let Ok((stream, _)) = listener.accept() {
+            stream.set_nonblocking(false)?;
+            return Ok(stream);
+        }
+        if let Some(status) = child.try_wait()? {
+            bail!("QEMU ended at once ({status})");
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    bail!("QEMU did not open its sockets");
+}

@@ -1,0 +1,172 @@
+//! What is on the machine's disk: Debian 12, its boot loader, and the agent.
+//!
+//! Everything that decides how the disk looks is in here, so that [`key`] can tell an old disk.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::host;
+
+/// Raised when [`super::image`] builds differently from the same recipe.
+const VERSION: u32 = 1;
+
+/// The disk's size.
+pub const SIZE: u64 = 3 * 1024 * 1024 * 1024;
+
+/// The root file system's UUID.
+pub const UUID: &str = "11111111-2222-3333-4444-555555555555";
+
+/// What every boot of this machine needs on its command line: a console, and no check that the
+/// timer ticks in time (it does not, under load, without KVM).
+pub const CMDLINE: &str = "console=ttyS0 no_timer_check";
+
+/// Installed packages. No busybox: initramfs-tools only recommends it.
+const PACKAGES: &[&str] = &[
+    "dbus",
+    "grub-pc",
+    "grub2-common",
+    "initramfs-tools",
+    "iproute2",
+    "kmod",
+    "linux-image-amd64",
+    "lsb-release",
+    "pci.ids",
+    "pciutils",
+    "systemd-sysv",
+    "udev",
+    "zstd",
+];
+
+/// Paths that are not unpacked, for speed: what nobody reads, and modules of cards that are not there.
+const LEFT_OUT: &[&str] = &[
+    "/usr/share/doc/*",
+    "/usr/share/info/*",
+    "/usr/share/locale/*",
+    "/usr/share/man/*",
+    "/lib/modules/*/kernel/drivers/gpu/drm/amd/*",
+    "/lib/modules/*/kernel/drivers/gpu/drm/i915/*",
+    "/lib/modules/*/kernel/drivers/gpu/drm/nouveau/*",
+    "/lib/modules/*/kernel/drivers/gpu/drm/radeon/*",
+    "/lib/modules/*/kernel/drivers/hwmon/*",
+    "/lib/modules/*/kernel/drivers/iio/*",
+    "/lib/modules/*/kernel/drivers/infiniband/*",
+    "/lib/modules/*/kernel/drivers/isdn/*",
+    "/lib/modules/*/kernel/drivers/media/*",
+    "/lib/modules/*/kernel/drivers/mtd/*",
+    "/lib/modules/*/kernel/drivers/net/can/*",
+    "/lib/modules/*/kernel/drivers/net/usb/*",
+    "/lib/modules/*/kernel/drivers/net/wireless/*",
+    "/lib/modules/*/kernel/drivers/scsi/*/*",
+    "/lib/modules/*/kernel/drivers/staging/*",
+    "/lib/modules/*/kernel/sound/soc/*",
+    "/lib/modules/*/kernel/sound/usb/*",
+];
+
+/// Units that only cost time on a machine that lives for minutes.
+const MASKED: &[&str] = &[
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "fstrim.timer",
+    "getty@tty1.service",
+    "systemd-pstore.service",
+    "systemd-tmpfiles-clean.timer",
+];
+
+/// Units that are started at boot.
+const ENABLED: &[&str] = &["agent.service", "systemd-networkd.service"];
+
+/// Text files of the machine.
+const FILES: &[(&str, &str)] = &[
+    ("etc/hostname", "machine-a\n"),
+    ("etc/hosts", "127.0.0.1 localhost machine-a\n"),
+    ("etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
+    ("etc/fstab", "UUID=11111111-2222-3333-4444-555555555555 / ext4 errors=remount-ro 0 1\n"),
+    (
+        "etc/default/grub",
+        "GRUB_DEFAULT=0\n\
+         GRUB_TIMEOUT=1\n\
+         GRUB_DISTRIBUTOR=`lsb_release -i -s 2> /dev/null || echo Debian`\n\
+         GRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\n\
+         GRUB_CMDLINE_LINUX=\"console=ttyS0 no_timer_check\"\n\
+         GRUB_TERMINAL=serial\n",
+    ),
+    // Only the first NIC is configured: it alone has the default route.
+    (
+        "etc/systemd/network/10-lan.network",
+        "[Match]\nMACAddress=52:54:00:00:00:00\n\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\n",
+    ),
+    (
+        "etc/systemd/system/serial-getty@ttyS0.service.d/autologin.conf",
+        "[Service]\nExecStart=\nExecStart=-/sbin/agetty --autologin root --keep-baud 115200 %I vt220\n",
+    ),
+    ("etc/systemd/system/agent.service", include_str!("assets/agent.service")),
+    ("etc/initramfs-tools/conf.d/rig", "COMPRESS=zstd\nCOMPRESSLEVEL=1\n"),
+    ("usr/local/lib/agent", include_str!("assets/agent")),
+];
+
+/// Tells disks of different recipes apart; also part of the cache's directory name.
+pub fn key() -> String {
+    let mut hasher = DefaultHasher::new();
+    (VERSION, SIZE, UUID, CMDLINE, PACKAGES, LEFT_OUT, MASKED, ENABLED, FILES).hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+/// Unpacks Debian below `root` and makes it this machine.
+pub fn cook(root: &Path) -> Result<()> {
+    unpack(root)?;
+    for (path, text) in FILES {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap_or(root))?;
+        fs::write(&path, text).with_context(|| path.display().to_string())?;
+    }
+    let executable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(root.join("usr/local/lib/agent"), executable)?;
+    let shadow = root.join("etc/shadow");
+    let users = fs::read_to_string(&shadow)?;
+    let users = users.replacen("root:*:", "root::", 1);
+    fs::write(&shadow, users)?;
+    for unit in MASKED {
+        symlink("/dev/null", root.join("etc/systemd/system").join(unit))?;
+    }
+    let mut chroot = host::command("chroot");
+    host::run(chroot.arg(root).args(["systemctl", "--quiet", "enable"]).args(ENABLED))?;
+    first_initrd(root)
+}
+
+fn unpack(root: &Path) -> Result<()> {
+    let mut command = host::command("mmdebstrap");
+    command.args(["--mode=root", "--variant=minbase", "--quiet"]);
+    command.arg(format!("--include={}", PACKAGES.join(",")));
+    for pattern in LEFT_OUT {
+        command.arg(format!("--dpkgopt=path-exclude={pattern}"));
+    }
+    command.arg("bookworm").arg(root);
+    // This host's own mirror when it is Debian 12 as well; mmdebstrap's default otherwise.
+    let sources = Path::new("/etc/apt/sources.list.d/debian.sources");
+    if fs::read_to_string(sources).is_ok_and(|text| text.contains("bookworm")) {
+        command.arg(sources);
+    }
+    host::run(&mut command).map(|_| ())
+}
+
+/// The initrd of the first boot is made in the chroot, where `MODULES=dep` would look at this host's
+/// disks; the guest makes its own in that boot.
+fn first_initrd(root: &Path) -> Result<()> {
+    let modules = root.join("etc/initramfs-tools/modules");
+    let config = root.join("etc/initramfs-tools/initramfs.conf");
+    let usual = (fs::read_to_string(&modules)?, fs::read_to_string(&config)?);
+    fs::write(&modules, "virtio_pci\nvirtio_blk\next4\n")?;
+    fs::write(&config, usual.1.replace("MODULES=most", "MODULES=list"))?;
+    let mut update = host::command("chroot");
+    host::run(update.arg(root).args(["update-initramfs", "-u", "-k", "all"]))?;
+    fs::write(&modules, usual.0)?;
+    fs::write(&config, usual.1.replace("MODULES=most", "MODULES=dep"))?;
+    Ok(())
+}

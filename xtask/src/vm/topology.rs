@@ -1,0 +1,193 @@
+//! Which cards stick in which slots: a value that becomes QEMU's arguments.
+//!
+//! Every slot is a PCI Express root port, so what sits in it has an IOMMU group of its own. Ports exist
+//! whether a card is plugged in or not; slot N is always bus N, and `address(N)` tells its card's
+//! address. [`Machine::remove_port`] takes a port away: then all later cards get other addresses, as on
+//! a real board after a firmware setting changed.
+
+/// A computer: its board and its cards.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// QEMU's IOMMU device; none when the firmware has it switched off.
+    pub iommu: Option<&'static str>,
+    /// QEMU's processor model.
+    pub cpu: &'static str,
+    /// Number of CPUs, all in one socket.
+    pub cpus: u32,
+    /// Memory in MiB.
+    pub memory: u32,
+    /// Slot 1 is the first; each holds the functions of one card, none when it is empty.
+    slots: Vec<Vec<Card>>,
+}
+
+/// One function of a card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Card {
+    /// Graphics the firmware draws on, ids 1234:1111, class 0300.
+    BootVga,
+    /// Graphics without VGA registers: the same ids 1234:1111, class 0380.
+    SecondVga,
+    /// Intel 82574L; the number tells several apart. The machine's network hangs on number 0.
+    Nic(u8),
+    /// A small empty NVMe disk; the number tells several apart.
+    Nvme(u8),
+    /// A USB controller with nothing plugged in; the number tells several apart.
+    Usb(u8),
+    /// A USB controller that the machine's only keyboard is plugged into.
+    UsbKeyboard,
+    /// Intel HD audio with one codec; the number tells several apart.
+    Audio(u8),
+    /// The virtio disk that the machine boots from.
+    BootDisk,
+}
+
+impl Machine {
+    /// Machine A: two graphics cards with identical ids, two NICs with identical ids of which the
+    /// first has the default route, an NVMe disk, the keyboard's USB controller, audio, and the
+    /// boot disk, in slots 1 to 8 in this order; slot 9 is empty.
+    pub fn a() -> Self {
+        let cards = [
+            Card::BootVga,
+            Card::SecondVga,
+            Card::Nic(0),
+            Card::Nic(1),
+            Card::Nvme(0),
+            Card::UsbKeyboard,
+            Card::Audio(0),
+            Card::BootDisk,
+        ];
+        let mut slots: Vec<_> = cards.iter().map(|&card| vec![card]).collect();
+        slots.push(Vec::new());
+        Self {
+            iommu: Some("intel-iommu,intremap=on,caching-mode=on"),
+            cpu: "Nehalem,+pdpe1gb,+rdtscp",
+            cpus: 4,
+            memory: 3072,
+            slots,
+        }
+    }
+
+    /// Moves the card in one slot to another; what was there takes its place.
+    pub fn swap(mut self, slot: usize, other: usize) -> Self {
+        self.slots.swap(slot - 1, other - 1);
+        self
+    }
+
+    /// Plugs one more function into a slot.
+    pub fn plug(mut self, slot: usize, card: Card) -> Self {
+        self.slots[slot - 1].push(card);
+        self
+    }
+
+    /// Empties a slot; the port stays.
+    pub fn unplug(mut self, slot: usize) -> Self {
+        self.slots[slot - 1].clear();
+        self
+    }
+
+    /// Takes a slot and its port away: every later slot's number, and address, is one lower.
+    pub fn remove_port(mut self, slot: usize) -> Self {
+        self.slots.remove(slot - 1);
+        self
+    }
+
+    /// The slot a card is in.
+    pub fn slot_of(&self, card: Card) -> Option<usize> {
+        self.slots.iter().position(|functions| functions.contains(&card)).map(|index| index + 1)
+    }
+
+    /// A card's PCI address; `None` when it is not plugged in.
+    pub fn address_of(&self, card: Card) -> Option<String> {
+        let slot = self.slot_of(card)?;
+        let function = self.slots[slot - 1].iter().position(|&other| other == card)?;
+        Some(format!("0000:{slot:02x}:00.{function}"))
+    }
+
+    /// The machine as QEMU's arguments; `disk` is the boot disk's raw image.
+    pub fn arguments(&self, disk: &str) -> Vec<String> {
+        let mut out = Vec::new();
+        let mut add = |option: &str, value: String| out.extend([option.to_owned(), value]);
+        add("-machine", "q35,i8042=off".into());
+        add("-cpu", self.cpu.into());
+        add("-smp", format!("{0},sockets=1,cores={0},threads=1", self.cpus));
+        add("-m", self.memory.to_string());
+        if let Some(iommu) = self.iommu {
+            add("-device", iommu.into());
+        }
+        add("-drive", format!("if=none,id=boot,format=raw,cache=unsafe,file={disk}"));
+        for (index, functions) in self.slots.iter().enumerate() {
+            let slot = index + 1;
+            // Devices 1 to 0x1e of bus 0; the firmware numbers buses in this order.
+            let port =
+                format!("id=port{slot},bus=pcie.0,addr={slot:#x},chassis={slot},slot={slot}");
+            add("-device", format!("pcie-root-port,{port}"));
+            for (function, card) in functions.iter().enumerate() {
+                let many = if functions.len() > 1 { ",multifunction=on" } else { "" };
+                let place = format!("bus=port{slot},addr=0x0.{function}{many}");
+                for (option, value) in card.arguments(&place) {
+                    add(option, value);
+                }
+            }
+        }
+        out
+    }
+}
+
+impl Card {
+    fn arguments(self, place: &str) -> Vec<(&'static str, String)> {
+        let device = |text: String| ("-device", text);
+        match self {
+            Self::BootVga => vec![device(format!("VGA,{place}"))],
+            Self::SecondVga => vec![device(format!("secondary-vga,{place}"))],
+            Self::Nic(n) => {
+                let backend = match n {
+                    0 => "user,id=net0".to_owned(),
+                    _ => format!("hubport,id=net{n},hubid={n}"),
+                };
+                let mac = format!("52:54:00:00:00:{n:02x}");
+                let card = format!("e1000e,netdev=net{n},mac={mac},romfile=,{place}");
+                vec![("-netdev", backend), device(card)]
+            }
+            Self::Nvme(n) => vec![
+                ("-drive", format!("if=none,id=nvme{n},driver=null-co,size=64M,read-zeroes=on")),
+                device(format!("nvme,drive=nvme{n},serial=nvme{n},{place}")),
+            ],
+            Self::Usb(n) => vec![device(format!("qemu-xhci,id=usb{n},{place}"))],
+            Self::UsbKeyboard => vec![
+                device(format!("qemu-xhci,id=keyboard,{place}")),
+                device("usb-kbd,bus=keyboard.0".into()),
+            ],
+            Self::Audio(n) => vec![
+                ("-audiodev", format!("none,id=audio{n}")),
+                device(format!("intel-hda,id=hda{n},{place}")),
+                device(format!("hda-duplex,bus=hda{n}.0,audiodev=audio{n}")),
+            ],
+            // 1 is first: QEMU gives 0 to a kernel that it boots itself.
+            Self::BootDisk => {
+                vec![device(format!("virtio-blk-pci,drive=boot,bootindex=1,{place}"))]
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_keeps_its_address_until_its_port_moves() {
+        let nic = |machine: &Machine| machine.address_of(Card::Nic(0));
+        assert_eq!(nic(&Machine::a()).as_deref(), Some("0000:03:00.0"));
+        assert_eq!(nic(&Machine::a().swap(3, 9)).as_deref(), Some("0000:09:00.0"));
+        assert_eq!(nic(&Machine::a().remove_port(1)).as_deref(), Some("0000:02:00.0"));
+        assert_eq!(nic(&Machine::a().unplug(3)), None);
+    }
+
+    #[test]
+    fn functions_of_one_card_share_its_slot() {
+        let machine = Machine::a().plug(1, Card::Audio(1));
+        assert_eq!(machine.address_of(Card::Audio(1)).as_deref(), Some("0000:01:00.1"));
+        let arguments = machine.arguments("disk").join(" ");
+        assert!(arguments.contains("VGA,bus=port1,addr=0x0.0,multifunction=on"), "{arguments}");
+    }
+}
