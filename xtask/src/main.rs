@@ -1,4 +1,5 @@
-//! Development tasks: `cargo xtask vm` tests the programs on a real machine in QEMU.
+//! Development tasks: `cargo xtask vm` tests the programs on a real machine in QEMU, `cargo xtask
+//! faults` kills and disturbs them at every step.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -7,6 +8,7 @@
 )]
 #![allow(dead_code, reason = "scenarios take what they need from the rig")]
 
+mod faults;
 mod vm;
 
 use std::process::ExitCode;
@@ -18,11 +20,16 @@ use clap::Parser;
 enum Task {
     /// Run scenarios on a real Debian machine in QEMU.
     Vm(vm::Options),
+    /// Kill and disturb the release programs at every step.
+    Faults(faults::Options),
 }
 
 fn main() -> ExitCode {
-    let Task::Vm(options) = Task::parse();
-    match vm::main(&options) {
+    let result = match Task::parse() {
+        Task::Vm(options) => vm::main(&options),
+        Task::Faults(options) => faults::main(&options),
+    };
+    match result {
         Ok(code) => code,
         Err(error) => {
             eprintln!("xtask: {error:#}");
