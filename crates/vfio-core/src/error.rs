@@ -99,6 +99,14 @@ pub enum Error {
         /// Its number.
         id: u32,
     },
+    /// The record of an operation cannot be trusted; nothing was touched.
+    #[error("the record of operation {id} is damaged: {what}")]
+    Damaged {
+        /// The operation's number.
+        id: u32,
+        /// What is wrong with it.
+        what: String,
+    },
     /// Files were edited since the operation that is to be undone.
     #[error("operation {id} cannot be taken back: {} since", edited(.paths))]
     Conflict {
@@ -146,7 +154,7 @@ impl Advice for Error {
             Self::Io { .. } | Self::Malformed { .. } | Self::Program { .. } => Exit::Failed,
             Self::Changed { .. } | Self::Busy { .. } => Exit::Busy,
             Self::Refused { .. } => Exit::Refused,
-            Self::NeedsRecovery { .. } => Exit::NeedsRecovery,
+            Self::NeedsRecovery { .. } | Self::Damaged { .. } => Exit::NeedsRecovery,
             Self::Conflict { .. } => Exit::Conflict,
             Self::Unverified { .. } => Exit::Unverified,
             Self::Interrupted { signal: 15 } => Exit::Terminated,
@@ -171,6 +179,9 @@ impl Advice for Error {
             Self::Refused { help, .. } => help.clone(),
             Self::Changed { .. } => one("run the command again to plan against the new content"),
             Self::NeedsRecovery { .. } => one("run `deploy-vfio recover`"),
+            Self::Damaged { id, .. } => vec![format!(
+                "look at /var/lib/deploy-vfio/tx/{id:06}; the files it saved are below `pre`"
+            )],
             Self::Conflict { .. } => {
                 one("`--keep` leaves the edited files as they are, `--restore` takes the old ones")
             }

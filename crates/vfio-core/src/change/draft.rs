@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Result, Root,
-    change::{Change, Image, Meta, Plan},
+    change::{Change, Image, Meta, Plan, place::refuse},
 };
 
 /// An overlay over a [`Root`]: reads fall through to the tree until something is written.
@@ -88,7 +88,12 @@ impl<'r> Draft<'r> {
     }
 
     fn write_as(&mut self, path: &str, bytes: impl Into<Vec<u8>>, mode: Option<u32>) -> Result<()> {
-        let mut meta = match self.image(path)? {
+        // What is behind a symbolic link is edited; the link stays.
+        let now = self
+            .images
+            .get(path)
+            .map_or_else(|| Image::behind(self.root, path), |i| Ok(i.clone()))?;
+        let mut meta = match now {
             Image::File { meta, .. } => Meta { mtime: None, ..meta },
             _ => Meta::new(self.root, 0o644)?,
         };
@@ -116,11 +121,22 @@ impl<'r> Draft<'r> {
     pub fn finish(self, title: impl Into<String>) -> Result<Plan> {
         let mut changes = Vec::new();
         for (path, after) in self.images {
-            let before = Image::read(self.root, &path)?;
+            let before = match (&after, Image::read(self.root, &path)?) {
+                (Image::File { .. }, Image::Link(_)) => behind(self.root, &path)?,
+                (_, before) => before,
+            };
             if !before.same(&after) {
                 changes.push(Change { path, before, after });
             }
         }
         Ok(Plan { title: title.into(), changes, notes: self.notes })
+    }
+}
+
+/// What the link `path` leads to, which must be there.
+fn behind(root: &Root, path: &str) -> Result<Image> {
+    match Image::behind(root, path)? {
+        Image::Absent => Err(refuse(path, "it is a symbolic link to nothing", None)),
+        image => Ok(image),
     }
 }

@@ -1,13 +1,20 @@
 //! Everything a path holds: the precondition of a change, and the record that undoes it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io::Read};
 
 use rustix::fs::{FileType, OFlags, Stat};
 
-use crate::{Error, Result, Root, error::At};
+use crate::{
+    Error, Result, Root,
+    change::place::{refuse, resolve},
+    error::At,
+};
 
 /// Configuration files are small; a larger one is refused rather than copied into a journal.
 const LARGEST: u64 = 1 << 20;
+
+/// Attributes that a security module gives to new files.
+const LABELS: &[&str] = &["security.selinux", "security.SMACK64", "security.ima", "security.evm"];
 
 /// Seconds and nanoseconds of a modification time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +47,17 @@ impl Meta {
         let (uid, gid) = root.stat("")?.map_or((0, 0), |top| (top.st_uid, top.st_gid));
         Ok(Self { mode, uid, gid, mtime: None, xattrs: BTreeMap::new() })
     }
+
+    fn of(stat: &Stat, xattrs: BTreeMap<String, Vec<u8>>) -> Self {
+        let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
+        Self {
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            mtime: Some(Mtime { seconds: stat.st_mtime, nanoseconds }),
+            xattrs,
+        }
+    }
 }
 
 /// What a path holds.
@@ -63,37 +81,54 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// A directory, device, socket or pipe, a file larger than 1 MiB, one with other hard links.
+    /// A directory, device, socket or pipe, a file larger than 1 MiB.
     pub fn read(root: &Root, path: &str) -> Result<Self> {
         let Some(stat) = root.stat(path)? else { return Ok(Self::Absent) };
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Symlink => Ok(root.link(path)?.map_or(Self::Absent, Self::Link)),
             FileType::RegularFile => Self::read_file(root, path, &stat),
-            _ => Err(refused(path, "it is not a regular file")),
+            _ => Err(refuse(path, "it is not a regular file", None)),
         }
     }
 
-    fn read_file(root: &Root, path: &str, stat: &Stat) -> Result<Self> {
-        if u64::try_from(stat.st_size).is_ok_and(|size| size > LARGEST) {
-            return Err(refused(path, "it is larger than 1 MiB"));
-        }
+    /// What someone who edits `path` edits: a final symbolic link is followed inside the root.
+    pub fn behind(root: &Root, path: &str) -> Result<Self> {
+        Self::read(root, &resolve(root, path, true)?)
+    }
+
+    /// A file of any size by what belongs to it, without its bytes.
+    pub(crate) fn head(root: &Root, path: &str) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let Some(fd) = root.open_at(path, flags)? else { return Ok(Self::Absent) };
         let stat = rustix::fs::fstat(&fd).at("inspect", path)?;
         let xattrs = xattrs(&fd).at("read the attributes of", path)?;
-        let Some(bytes) = root.bytes(path)? else { return Ok(Self::Absent) };
-        let mtime = Mtime {
-            seconds: stat.st_mtime,
-            nanoseconds: u32::try_from(stat.st_mtime_nsec).unwrap_or_default(),
-        };
-        let meta = Meta {
-            mode: stat.st_mode & 0o7777,
-            uid: stat.st_uid,
-            gid: stat.st_gid,
-            mtime: Some(mtime),
-            xattrs,
-        };
-        Ok(Self::File { bytes, meta })
+        Ok(Self::File { bytes: Vec::new(), meta: Meta::of(&stat, xattrs) })
+    }
+
+    fn read_file(root: &Root, path: &str, stat: &Stat) -> Result<Self> {
+        if u64::try_from(stat.st_size).is_ok_and(|size| size > LARGEST) {
+            return Err(refuse(path, "it is larger than 1 MiB", None));
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        // A file that is written while it is read is read again.
+        for _ in 0..3 {
+            let Some(fd) = root.open_at(path, flags)? else { return Ok(Self::Absent) };
+            let stat = rustix::fs::fstat(&fd).at("inspect", path)?;
+            let mut bytes = Vec::new();
+            let file = std::fs::File::from(fd.try_clone().at("read", path)?);
+            file.take(LARGEST + 1).read_to_end(&mut bytes).at("read", path)?;
+            if bytes.len() as u64 > LARGEST {
+                return Err(refuse(path, "it is larger than 1 MiB", None));
+            }
+            let xattrs = xattrs(&fd).at("read the attributes of", path)?;
+            let again = rustix::fs::fstat(&fd).at("inspect", path)?;
+            let version =
+                |s: &Stat| (s.st_size, s.st_mtime, s.st_mtime_nsec, s.st_ctime, s.st_ctime_nsec);
+            if version(&stat) == version(&again) {
+                return Ok(Self::File { bytes, meta: Meta::of(&stat, xattrs) });
+            }
+        }
+        Err(Error::Changed { path: path.to_owned() })
     }
 
     /// The content, when this is a file.
@@ -111,6 +146,20 @@ impl Image {
         self.timeless() == other.timeless()
     }
 
+    /// Whether a path that holds this holds what was `wanted`: the same but for the time, and
+    /// but for a label that the kernel gave a new file by itself.
+    pub(crate) fn is(&self, wanted: &Self) -> bool {
+        let mut now = self.clone();
+        if let (Self::File { meta: now, .. }, Self::File { meta: wanted, .. }) = (&mut now, wanted)
+        {
+            now.xattrs.retain(|name, _| {
+                wanted.xattrs.contains_key(name)
+                    || !LABELS.iter().any(|label| name.starts_with(label))
+            });
+        }
+        now.same(wanted)
+    }
+
     fn timeless(&self) -> Self {
         match self.clone() {
             Self::File { bytes, meta } => Self::File { bytes, meta: Meta { mtime: None, ..meta } },
@@ -119,16 +168,8 @@ impl Image {
     }
 }
 
-fn refused(path: &str, why: &str) -> Error {
-    Error::Refused {
-        what: format!("/{path} cannot be edited"),
-        because: vec![why.to_owned()],
-        help: Vec::new(),
-    }
-}
-
 /// Extended attributes; none where the file system has none.
-fn xattrs(fd: &std::os::fd::OwnedFd) -> std::io::Result<BTreeMap<String, Vec<u8>>> {
+pub(crate) fn xattrs(fd: &std::os::fd::OwnedFd) -> std::io::Result<BTreeMap<String, Vec<u8>>> {
     let file = std::fs::File::from(fd.try_clone()?);
     let names = match xattr::FileExt::list_xattr(&file) {
         Ok(names) => names,

@@ -1,12 +1,44 @@
 //! Changes to a system's files, as values, and the engine that carries them out.
 //!
 //! A feature writes into a [`Draft`]; [`Draft::finish`] turns it into a [`Plan`], the true
-//! differences from the disk; only the engine writes.
+//! differences from the disk; only the engine writes: [`apply`], [`undo`], [`redo`] and
+//! [`recover`].
+//!
+//! An operation is planned, applying, generating, verifying, applied; or it is rolled back as
+//! if it had never been. What is on the disk at any moment tells [`recover`] what to do.
 
+mod assemble;
+mod boot;
+mod defect;
+mod diff;
+mod disk;
 mod draft;
+pub mod edit;
+mod engine;
+mod files;
 mod image;
+mod journal;
+#[cfg(test)]
+mod laws;
+mod packages;
+mod place;
 mod plan;
+mod rebuild;
+mod record;
+mod run;
+mod settings;
+mod store;
 
+pub use diff::diff;
 pub use draft::Draft;
+pub use engine::{
+    apply, history, interrupted, preview_redo, preview_undo, recover, redo, standing, undo,
+};
 pub use image::{Image, Meta, Mtime};
+pub use journal::State;
 pub use plan::{Change, Plan, Rebuild};
+pub use rebuild::{Job, NoRebuild, Rebuilder};
+pub use settings::{
+    Applied, Artefact, Interrupt, OnConflict, Operation, Recovered, Settings, Standing, Undone,
+    Verify,
+};

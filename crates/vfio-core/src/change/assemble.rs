@@ -1,0 +1,165 @@
+//! Turns a plan, or an operation to be undone, into the part that carries it out.
+//!
+//! Invariants: nothing is written here; whatever could not be put back later is refused now;
+//! `before` of every step is what the disk holds at this moment, times included.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    Error, Result, Root,
+    change::{
+        Change, Image, OnConflict, Plan, Standing, edit,
+        journal::Entry,
+        place::{Folder, Place, check_path, check_target, parents, refuse, resolve, tag},
+        record::{Mark, Part, Step},
+    },
+};
+
+/// Refuses a plan that cannot be carried out here, before anything is written.
+pub(crate) fn check(root: &Root, plan: &Plan) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for change in &plan.changes {
+        let target = target(root, change)?;
+        check_target(root, &target)?;
+        if !seen.insert(target) {
+            return Err(refuse(&change.path, "the plan names it twice, through a link", None));
+        }
+    }
+    Ok(())
+}
+
+fn target(root: &Root, change: &Change) -> Result<String> {
+    check_path(&change.path)?;
+    let file = |image: &Image| matches!(image, Image::File { .. });
+    // Where a file is edited, a link that leads to it stays.
+    resolve(root, &change.path, file(&change.before) && file(&change.after))
+}
+
+/// The part that carries out `plan` as operation `id`.
+pub(crate) fn apply(root: &Root, plan: &Plan, id: u32) -> Result<Part> {
+    check(root, plan)?;
+    let mut steps = Vec::new();
+    for change in &plan.changes {
+        let target = target(root, change)?;
+        let before = Image::read(root, &target)?;
+        if !before.is(&change.before) {
+            return Err(Error::Changed { path: change.path.clone() });
+        }
+        let (path, after) = (change.path.clone(), change.after.clone());
+        steps.push(Step { path, target, before, after });
+    }
+    part(root, &plan.title, plan.notes.clone(), steps, id)
+}
+
+fn part(root: &Root, title: &str, notes: Vec<String>, steps: Vec<Step>, id: u32) -> Result<Part> {
+    let (mut make, mut touched) = (BTreeSet::new(), BTreeSet::new());
+    for step in &steps {
+        check_target(root, &step.target)?;
+        let place = Place::new(&step.target, &tag(id));
+        touched.extend([place.dir.clone(), place.stage.clone()]);
+        for dir in parents(&step.target) {
+            if root.stat(dir)?.is_none() {
+                make.insert(dir.to_owned());
+                touched.insert(crate::change::place::split(dir).0.to_owned());
+            }
+        }
+    }
+    let mut marks = Vec::new();
+    for path in touched {
+        marks.extend(Mark::of(root, &path, &tag(id))?);
+    }
+    let make = make.into_iter().collect();
+    Ok(Part { title: title.to_owned(), notes, steps, make, marks, ..Part::default() })
+}
+
+/// How a file stands against a step.
+pub(crate) fn standing(root: &Root, step: &Step) -> Result<(Standing, Option<Image>)> {
+    Ok(match Image::read(root, &step.target) {
+        Ok(image) if image.is(&step.after) => (Standing::InPlace, Some(image)),
+        Ok(image) if image.is(&step.before) => (Standing::TakenBack, Some(image)),
+        Ok(image) => (Standing::Edited, Some(image)),
+        Err(Error::Refused { .. } | Error::Changed { .. }) => (Standing::Edited, None),
+        Err(error) => return Err(error),
+    })
+}
+
+/// The part that undoes `forward`, the paths it leaves alone, and those that are in conflict.
+pub(crate) fn undo(
+    root: &Root,
+    id: u32,
+    forward: &Part,
+    end: &Entry,
+    on_conflict: OnConflict,
+) -> Result<(Part, Vec<String>)> {
+    let (mut steps, mut edited) = (Vec::new(), Vec::new());
+    for step in &forward.steps {
+        let (path, target) = (step.path.clone(), step.target.clone());
+        match standing(root, step)? {
+            (Standing::TakenBack, _) => {}
+            (Standing::InPlace, Some(before)) => {
+                steps.push(Step { path, target, before, after: step.before.clone() });
+            }
+            (_, now) => match (now.as_ref().and_then(|now| merged(step, now)), now, on_conflict) {
+                (Some(after), Some(before), _) if after == before => {}
+                (Some(after), Some(before), _) => {
+                    steps.push(Step { path, target, before, after });
+                }
+                (None, Some(before), OnConflict::Restore) => {
+                    steps.push(Step { path, target, before, after: step.before.clone() });
+                }
+                _ => edited.push(path),
+            },
+        }
+    }
+    steps.reverse();
+    let mut undo = part(root, &forward.title, Vec::new(), steps, id)?;
+    undo.unmake = forward.make.iter().rev().cloned().collect();
+    for mark in &forward.marks {
+        let untouched = match (Folder::find(root, &mark.path)?, end.folders.get(&mark.path)) {
+            (Some(folder), Some(&(seconds, nanoseconds))) => {
+                folder.time()? == crate::change::Mtime { seconds, nanoseconds }
+            }
+            (folder, _) => folder.is_some(),
+        };
+        if untouched {
+            undo.restore.push(mark.clone());
+        }
+    }
+    Ok((undo, edited))
+}
+
+/// What is left of an edited file when only our block goes back to what it was.
+fn merged(step: &Step, now: &Image) -> Option<Image> {
+    let Image::File { bytes: now, meta } = now else { return None };
+    let (before, after) = (step.before.bytes()?, step.after.bytes()?);
+    let ours = edit::block(after)?;
+    // Nothing but the block may be ours, and the block must be as we left it.
+    if edit::remove_block(before) != edit::remove_block(after) || edit::block(now)? != ours {
+        return None;
+    }
+    let bytes = match edit::block(before) {
+        None => edit::remove_block(now),
+        Some(old) => edit::set_block(now, &String::from_utf8(old).ok()?).ok()?,
+    };
+    let meta = crate::change::Meta { mtime: None, ..meta.clone() };
+    Some(Image::File { bytes, meta })
+}
+
+/// The part that does an undone operation again.
+pub(crate) fn redo(root: &Root, id: u32, forward: &Part) -> Result<Part> {
+    let (mut steps, mut edited) = (Vec::new(), Vec::new());
+    for step in &forward.steps {
+        let (path, target) = (step.path.clone(), step.target.clone());
+        match standing(root, step)? {
+            (Standing::InPlace, _) => {}
+            (Standing::TakenBack, Some(before)) => {
+                steps.push(Step { path, target, before, after: step.after.clone() });
+            }
+            _ => edited.push(path),
+        }
+    }
+    if !edited.is_empty() {
+        return Err(Error::Conflict { id, paths: edited });
+    }
+    part(root, &forward.title, forward.notes.clone(), steps, id)
+}

@@ -1,0 +1,139 @@
+//! Smallest edits of text that somebody else owns. Pure: bytes in, bytes out.
+//!
+//! Invariants: what is not ours stays byte for byte, and [`remove_block`] takes away exactly
+//! what [`set_block`] put there: a file without a final line break keeps that in having none
+//! after our last line either.
+
+use crate::Error;
+
+const BEGIN: &[u8] = b"# >>> deploy-vfio >>>";
+const END: &[u8] = b"# <<< deploy-vfio <<<";
+
+/// Why a text cannot be edited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    /// The text is none: it has a NUL byte.
+    #[error("it holds a NUL byte, so it is not text")]
+    Nul,
+    /// The marks of our block are not one beginning and one end.
+    #[error("the marks `# >>> deploy-vfio >>>` and `# <<< deploy-vfio <<<` do not pair up")]
+    Marks,
+}
+
+impl EditError {
+    /// The same about the file it was found in.
+    #[must_use]
+    pub fn at(self, path: &str) -> Error {
+        Error::Refused {
+            what: format!("/{path} cannot be edited"),
+            because: vec![self.to_string()],
+            help: Vec::new(),
+        }
+    }
+}
+
+/// Where our block is: from the beginning of its first line to the end of its last, the line
+/// break after it not included.
+struct Block {
+    begin: usize,
+    body: usize,
+    body_end: usize,
+    end: usize,
+}
+
+fn is_mark(line: &[u8], mark: &[u8]) -> bool {
+    line.trim_ascii_end() == mark
+}
+
+fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let mut at = 0;
+    text.split_inclusive(|&byte| byte == b'\n').map(move |line| {
+        let start = at;
+        at += line.len();
+        (start, line)
+    })
+}
+
+fn find(text: &[u8]) -> Result<Option<Block>, EditError> {
+    let at = |mark| lines(text).filter(move |(_, line)| is_mark(line, mark));
+    let (mut begins, mut ends) = (at(BEGIN), at(END));
+    match (begins.next(), begins.next(), ends.next(), ends.next()) {
+        (None, _, None, _) => Ok(None),
+        (Some((begin, first)), None, Some((body_end, last)), None) if begin < body_end => {
+            let end = body_end + last.strip_suffix(b"\n").unwrap_or(last).trim_ascii_end().len();
+            Ok(Some(Block { begin, body: begin + first.len(), body_end, end }))
+        }
+        _ => Err(EditError::Marks),
+    }
+}
+
+/// The lines of our block as [`set_block`] was given them; `None` when there is none.
+#[must_use]
+pub fn block(text: &[u8]) -> Option<Vec<u8>> {
+    let block = find(text).ok()??;
+    let body = &text[block.body..block.body_end];
+    Some(match text[block.begin..block.body].ends_with(b"\r\n") {
+        true => replace(body, b"\r\n", b"\n"),
+        false => body.to_vec(),
+    })
+}
+
+fn replace(text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while at < text.len() {
+        if text[at..].starts_with(from) {
+            out.extend_from_slice(to);
+            at += from.len();
+        } else {
+            out.push(text[at]);
+            at += 1;
+        }
+    }
+    out
+}
+
+/// Puts `body` between our marks: where they are, else at the end of the text.
+pub fn set_block(text: &[u8], body: &str) -> Result<Vec<u8>, EditError> {
+    if text.contains(&0) || body.contains('\0') {
+        return Err(EditError::Nul);
+    }
+    if body.lines().any(|line| is_mark(line.as_bytes(), BEGIN) || is_mark(line.as_bytes(), END)) {
+        return Err(EditError::Marks);
+    }
+    let found = find(text)?;
+    let eol: &[u8] = match &found {
+        Some(block) if text[block.begin..block.body].ends_with(b"\r\n") => b"\r\n",
+        Some(_) => b"\n",
+        None => dominant_eol(text),
+    };
+    let mut lines = vec![BEGIN];
+    lines.extend(body.lines().map(str::as_bytes));
+    lines.push(END);
+    let ours = lines.join(eol);
+    Ok(match found {
+        Some(block) => [&text[..block.begin], &ours, &text[block.end..]].concat(),
+        None if text.is_empty() || text.ends_with(b"\n") => [text, &ours, eol].concat(),
+        None => [text, eol, &ours].concat(),
+    })
+}
+
+/// Takes our block out; a text without one, or with broken marks, stays as it is.
+#[must_use]
+pub fn remove_block(text: &[u8]) -> Vec<u8> {
+    let Ok(Some(block)) = find(text) else { return text.to_vec() };
+    let (before, after) = (&text[..block.begin], &text[block.end..]);
+    let eol: &[u8] = if text[block.begin..block.body].ends_with(b"\r\n") { b"\r\n" } else { b"\n" };
+    // No line break after our last line: the text had none at its end, and we added one.
+    let before = match after.is_empty() {
+        true => before.strip_suffix(eol).unwrap_or(before),
+        false => before,
+    };
+    [before, after.strip_prefix(eol).unwrap_or(after)].concat()
+}
+
+fn dominant_eol(text: &[u8]) -> &'static [u8] {
+    let all = text.iter().filter(|&&byte| byte == b'\n').count();
+    let crlf = text.windows(2).filter(|pair| pair == b"\r\n").count();
+    if crlf * 2 > all { b"\r\n" } else { b"\n" }
+}

@@ -1,0 +1,303 @@
+//! The engine's doors: apply, undo, redo, recover, and what they did.
+//!
+//! Invariants: every writing call takes the locks and recovers first, and ends with the files
+//! as before or as wanted; the reading calls take no lock and write nothing.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    Error, Result, Root,
+    change::{
+        Applied, OnConflict, Operation, Plan, Recovered, Settings, Standing, Undone, assemble,
+        disk::Disk,
+        journal::{Entry, State},
+        packages,
+        record::Part,
+        run::Run,
+        store::{self, Store, ids, load},
+    },
+};
+
+/// What every writing call works with.
+#[derive(Clone, Copy)]
+pub(crate) struct Work<'a> {
+    root: &'a Root,
+    disk: &'a Disk,
+    settings: &'a Settings<'a>,
+}
+
+/// Carries out `plan`, which changes something: all of it, or none of it.
+pub fn apply(root: &Root, plan: &Plan, settings: &Settings<'_>) -> Result<Applied> {
+    Work::new(root, &Disk::new(), settings).apply(plan)
+}
+
+/// Takes back the newest operation that is not yet undone; `None` when there is none.
+pub fn undo(
+    root: &Root,
+    on_conflict: OnConflict,
+    settings: &Settings<'_>,
+) -> Result<Option<Undone>> {
+    Work::new(root, &Disk::new(), settings).undo(on_conflict)
+}
+
+/// Does again what was undone last, if nothing was applied since; `None` when there is nothing.
+pub fn redo(root: &Root, settings: &Settings<'_>) -> Result<Option<Undone>> {
+    Work::new(root, &Disk::new(), settings).redo()
+}
+
+/// Finishes what a crash interrupted: an apply is rolled back, an undo is completed.
+pub fn recover(root: &Root, settings: &Settings<'_>) -> Result<Vec<Recovered>> {
+    Work::new(root, &Disk::new(), settings).recover()
+}
+
+impl<'a> Work<'a> {
+    pub(crate) fn new(root: &'a Root, disk: &'a Disk, settings: &'a Settings<'a>) -> Self {
+        Self { root, disk, settings }
+    }
+
+    fn open(&self) -> Result<(Store<'a>, packages::Held)> {
+        let Settings { wait, interrupt, .. } = *self.settings;
+        let store = Store::open(self.root, self.disk, wait, interrupt)?;
+        let packages = packages::lock(self.root, wait, interrupt)?;
+        Ok((store, packages))
+    }
+
+    fn run(&self, store: &'a Store<'a>, id: u32, name: &str, part: Part) -> Run<'a> {
+        Run::new((self.root, self.disk, self.settings), store, id, name, part)
+    }
+
+    pub(crate) fn apply(self, plan: &Plan) -> Result<Applied> {
+        debug_assert!(!plan.is_empty(), "callers say `Nothing to do.` themselves");
+        assemble::check(self.root, plan)?;
+        self.preflight(&plan.rebuilds())?;
+        let (store, _packages) = self.open()?;
+        self.recover_all(&store)?;
+        let id = store.next()?;
+        let part = assemble::apply(self.root, plan, id)?;
+        self.settings.interrupt.check()?;
+        store.publish(id, &part, &planned())?;
+        let done = self.run(&store, id, "", part).carry_out()?;
+        Ok(Applied { id, rebuilt: done.rebuilt, by_hand: done.by_hand })
+    }
+
+    /// Whether what must be rebuilt can be, before anything is written.
+    fn preflight(&self, wanted: &BTreeSet<crate::change::Rebuild>) -> Result<()> {
+        let rebuilder = self.settings.rebuilder;
+        for &what in wanted.iter().filter(|_| rebuilder.rebuilds()) {
+            rebuilder.outputs(self.root, what, "preflight")?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn undo(self, on_conflict: OnConflict) -> Result<Option<Undone>> {
+        if ids(self.root)?.is_empty() {
+            return Ok(None);
+        }
+        let (store, _packages) = self.open()?;
+        self.recover_all(&store)?;
+        newest_applied(self.root)?.map(|id| self.undo_one(&store, id, on_conflict)).transpose()
+    }
+
+    fn undo_one(&self, store: &Store<'_>, id: u32, on_conflict: OnConflict) -> Result<Undone> {
+        let (forward, end) = forward(self.root, id)?;
+        let (part, kept) = assemble::undo(self.root, id, &forward, &end, on_conflict)?;
+        if on_conflict == OnConflict::Stop && !kept.is_empty() {
+            return Err(Error::Conflict { id, paths: kept });
+        }
+        self.preflight(&part.plan().rebuilds())?;
+        let name = next_part(self.root, id, "undo")?;
+        store.publish_part(id, &name, &part)?;
+        let mut run = Run::new((self.root, self.disk, self.settings), store, id, &name, part);
+        run.conflicts = match on_conflict {
+            OnConflict::Restore => "restore".to_owned(),
+            OnConflict::Stop | OnConflict::Keep => "keep".to_owned(),
+        };
+        let done = run.carry_out()?;
+        let (rebuilt, by_hand) = (done.rebuilt, done.by_hand);
+        Ok(Undone { id, title: forward.title, rebuilt, by_hand, kept })
+    }
+
+    pub(crate) fn redo(self) -> Result<Option<Undone>> {
+        if ids(self.root)?.is_empty() {
+            return Ok(None);
+        }
+        let (store, _packages) = self.open()?;
+        self.recover_all(&store)?;
+        let Some(id) = redoable(self.root)? else { return Ok(None) };
+        let forward = load(self.root, id, "")?;
+        let part = assemble::redo(self.root, id, &forward)?;
+        self.preflight(&part.plan().rebuilds())?;
+        let name = next_part(self.root, id, "redo")?;
+        store.publish_part(id, &name, &part)?;
+        let done = self.run(&store, id, &name, part).carry_out()?;
+        let (rebuilt, by_hand) = (done.rebuilt, done.by_hand);
+        Ok(Some(Undone { id, title: forward.title, rebuilt, by_hand, kept: Vec::new() }))
+    }
+
+    pub(crate) fn recover(self) -> Result<Vec<Recovered>> {
+        if !self.root.exists(store::STATE)? {
+            return Ok(Vec::new());
+        }
+        let (store, _packages) = self.open()?;
+        self.recover_all(&store)
+    }
+
+    fn recover_all(&self, store: &Store<'_>) -> Result<Vec<Recovered>> {
+        let mut recovered = Vec::new();
+        let ids = ids(self.root)?;
+        // A damaged record is found before anything is touched.
+        for &id in &ids {
+            store::entries(self.root, id)?;
+        }
+        for id in ids {
+            let last = last(self.root, id)?;
+            if last.clean {
+                continue;
+            }
+            let part = load(self.root, id, &last.part)?;
+            let run = Run::new((self.root, self.disk, self.settings), store, id, &last.part, part);
+            let (outcome, kept) = match last.state {
+                State::Undoing => self.finish_undo(store, &run, &last)?,
+                ref state if state.is_under_way() => ("rolled back", run.back()?),
+                _ => {
+                    run.clean(last)?;
+                    ("cleaned up", Vec::new())
+                }
+            };
+            recovered.push(Recovered { id, outcome, kept });
+        }
+        Ok(recovered)
+    }
+
+    /// An undo that was interrupted is taken back, and done again from what the disk holds now.
+    fn finish_undo(
+        &self,
+        store: &Store<'_>,
+        run: &Run<'_>,
+        last: &Entry,
+    ) -> Result<(&'static str, Vec<String>)> {
+        run.back()?;
+        let on_conflict = match last.conflicts.as_str() {
+            "restore" => OnConflict::Restore,
+            _ => OnConflict::Keep,
+        };
+        Ok(("undone", self.undo_one(store, run.id, on_conflict)?.kept))
+    }
+}
+
+fn planned() -> Entry {
+    Entry { t: store::now(), ..Entry::new(State::Planned, "") }
+}
+
+fn last(root: &Root, id: u32) -> Result<Entry> {
+    let missing = || Error::Damaged { id, what: "its journal is empty".to_owned() };
+    store::entries(root, id)?.0.pop().ok_or_else(missing)
+}
+
+/// The part that is in place, and the line that says so.
+fn forward(root: &Root, id: u32) -> Result<(Part, Entry)> {
+    let end = last(root, id)?;
+    // A redo that found some files in place already did not touch them.
+    let whole = load(root, id, "")?;
+    let done = if end.part.is_empty() { whole.clone() } else { load(root, id, &end.part)? };
+    let make = if done.make.is_empty() { whole.make } else { done.make };
+    Ok((Part { make, marks: done.marks, ..whole }, end))
+}
+
+fn newest_applied(root: &Root) -> Result<Option<u32>> {
+    for id in ids(root)?.into_iter().rev() {
+        if last(root, id)?.state == State::Applied {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
+
+/// What was undone last, unless something was applied since.
+fn redoable(root: &Root) -> Result<Option<u32>> {
+    let mut reached = Vec::new();
+    for id in ids(root)? {
+        let entry = last(root, id)?;
+        if matches!(entry.state, State::Applied | State::Undone) {
+            reached.push((id, entry));
+        }
+    }
+    let in_place = |entry: &Entry| entry.state == State::Applied;
+    let first = reached.iter().rposition(|(_, entry)| in_place(entry)).map_or(0, |at| at + 1);
+    let youngest = reached.last().map_or(0, |(id, _)| *id);
+    // An operation younger than the undo was applied after it, whatever became of that.
+    let fresh = |(_, entry): &&(u32, Entry)| entry.newest >= youngest;
+    Ok(reached[first..].iter().find(fresh).map(|(id, _)| *id))
+}
+
+/// The name of the next part of its kind.
+fn next_part(root: &Root, id: u32, kind: &str) -> Result<String> {
+    let names = root.names(&store::tx_path(id))?;
+    let number = |name: &String| name.split_once('-').and_then(|(_, n)| n.parse::<u32>().ok());
+    Ok(format!("{kind}-{:04}", names.iter().filter_map(number).max().unwrap_or(0) + 1))
+}
+
+/// What an undo would change now; `None` when there is nothing to undo.
+pub fn preview_undo(root: &Root) -> Result<Option<(Operation, Plan)>> {
+    let Some(id) = newest_applied(root)? else { return Ok(None) };
+    let (forward, end) = forward(root, id)?;
+    let (part, edited) = assemble::undo(root, id, &forward, &end, OnConflict::Stop)?;
+    let mut plan = part.plan();
+    plan.notes.extend(edited.iter().map(|path| format!("/{path} was edited since")));
+    Ok(Some((operation(root, id)?, plan)))
+}
+
+/// What a redo would change now; `None` when there is nothing to redo.
+pub fn preview_redo(root: &Root) -> Result<Option<(Operation, Plan)>> {
+    let Some(id) = redoable(root)? else { return Ok(None) };
+    let part = assemble::redo(root, id, &load(root, id, "")?)?;
+    Ok(Some((operation(root, id)?, part.plan())))
+}
+
+/// Every recorded operation, the oldest first.
+pub fn history(root: &Root) -> Result<Vec<Operation>> {
+    ids(root)?.into_iter().map(|id| operation(root, id)).collect()
+}
+
+fn operation(root: &Root, id: u32) -> Result<Operation> {
+    let read = || Ok((last(root, id)?, load(root, id, "")?));
+    match read() {
+        Ok((entry, part)) => {
+            let plan = part.plan();
+            let (title, rebuilds) = (part.title.clone(), plan.rebuilds());
+            let (state, time, by_hand) = (entry.state, entry.t, entry.by_hand);
+            Ok(Operation { id, title, state, time, plan, rebuilds, by_hand })
+        }
+        Err(Error::Damaged { what, .. }) => Ok(Operation {
+            id,
+            title: String::new(),
+            state: State::Damaged(what),
+            time: String::new(),
+            plan: Plan { title: String::new(), changes: Vec::new(), notes: Vec::new() },
+            rebuilds: BTreeSet::new(),
+            by_hand: Vec::new(),
+        }),
+        Err(error) => Err(error),
+    }
+}
+
+/// How each file of an operation stands now.
+pub fn standing(root: &Root, operation: &Operation) -> Result<Vec<(String, Standing)>> {
+    if let State::Damaged(_) = operation.state {
+        return Ok(Vec::new());
+    }
+    let steps = load(root, operation.id, "")?.steps.into_iter();
+    steps.map(|step| Ok((step.path.clone(), assemble::standing(root, &step)?.0))).collect()
+}
+
+/// An operation that waits for [`recover`].
+pub fn interrupted(root: &Root) -> Result<Option<u32>> {
+    for id in ids(root)? {
+        match last(root, id) {
+            Ok(entry) if !entry.clean => return Ok(Some(id)),
+            Ok(_) | Err(Error::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
