@@ -119,7 +119,7 @@ pub fn show(node: Option<&Node>) -> String {
     }
 }
 
-/// After a recovery the engine's directory holds no unfinished record either.
+/// After the next operation the engine's directory holds no unfinished record either.
 pub fn no_unfinished_record(root: &Path) -> Result<()> {
     let state = root.join(tree::STATE);
     if !state.exists() {

@@ -85,9 +85,8 @@ pub fn run((bench, stage, desk): (&Bench, &Stage, &Desk), name: &str, seed: u64)
     let pick = picks.get(k).context("no such tree")?;
     tree::remove(&desk.root)?;
     tree::write(&desk.root, &model.cut(pick, temper))?;
-    let last = at.checked_sub(1).map_or_else(String::new, |last| format!("{:?}", record.ops[last]));
-    let last = last.chars().take(160).collect::<String>();
-    let told = || format!("after step {at} of {}: {last}", record.ops.len());
+    let last = at.checked_sub(1).map_or_else(String::new, |last| record.ops[last].show());
+    let told = || format!("cut after step {at} of {}, {last}", record.ops.len());
     stage.ends.whole(&tree::read(&desk.root, false)?).with_context(told)?;
     let found = kill::recover((bench, stage, desk)).with_context(told)?;
     let acknowledged = at == record.ops.len() && stage.code == 0;

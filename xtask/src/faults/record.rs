@@ -29,6 +29,24 @@ pub enum Op {
     SyncAll,
 }
 
+impl Op {
+    /// How a person reads it.
+    pub fn show(&self) -> String {
+        match self {
+            Self::Add(path, _) => format!("creating {}", path.display()),
+            Self::Change(path, _) => format!("changing {}", path.display()),
+            Self::Link(one, two) => format!("linking {} to {}", one.display(), two.display()),
+            Self::Rename(one, two) => format!("renaming {} to {}", one.display(), two.display()),
+            Self::Exchange(one, two) => {
+                format!("exchanging {} and {}", one.display(), two.display())
+            }
+            Self::Remove(path) => format!("removing {}", path.display()),
+            Self::Sync(path) => format!("syncing {}", path.display()),
+            Self::SyncAll => "syncing everything".into(),
+        }
+    }
+}
+
 /// `RENAME_EXCHANGE`.
 const EXCHANGE: u64 = 2;
 
