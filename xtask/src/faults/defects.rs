@@ -1,8 +1,10 @@
 //! The harnesses' teeth: defects that are planted in the engine, each of which must be noticed.
 //!
 //! The programs are built once more with the feature `defects`, in a directory of their own; what
-//! is wrong with them is chosen by `DEPLOY_VFIO_DEFECT`. The harnesses run until the first failure.
+//! is wrong with them is chosen by `DEPLOY_VFIO_DEFECT`. Each harness runs its quick cases until the
+//! first failure; in a quick run the first harness that notices is enough.
 
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -19,9 +21,9 @@ const DEFECTS: [&str; 5] =
 const SCENARIOS: [&str; 2] = ["mixed-apply", "mixed-undo"];
 
 /// Plants each defect and says who noticed.
-pub fn report(bench: &Bench, scope: Scope) -> Result<Verdict> {
+pub fn report(bench: &Bench, scope: Scope, built: Option<&Path>) -> Result<Verdict> {
     let start = Instant::now();
-    let built = programs::build_with_defects()?;
+    let built = built.map_or_else(programs::build_with_defects, |dir| Ok(dir.canonicalize()?))?;
     let mut verdict = Verdict::default();
     for defect in DEFECTS {
         let bench =
@@ -61,11 +63,14 @@ fn caught(bench: &Bench, scope: Scope) -> Result<Vec<String>> {
             Err(error) => return Ok(vec![format!("everybody ({error:#})")]),
         };
         for kind in [Kind::C6, Kind::C10, Kind::C1] {
-            let verdict = harness::all(kind, bench, &stage, scope, true)?;
+            let verdict = harness::all(kind, bench, &stage, Scope { quick: true, ..scope }, true)?;
             if let Some((case, error)) = verdict.failed.first() {
                 let line = format!("{error:#}").replace('\n', " ");
                 let line = line.chars().take(110).collect::<String>();
                 caught.push(format!("{case} ({} cases before; {line})", verdict.passed));
+                if scope.quick {
+                    return Ok(caught);
+                }
             }
         }
         if !caught.is_empty() {

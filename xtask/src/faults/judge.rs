@@ -24,10 +24,12 @@ pub struct Found {
 }
 
 impl Ends {
-    /// `fresh`: the operation writes files with the time of the run.
+    /// `fresh`: the operation writes files with the time of the run, not of a record. What
+    /// generators write under /boot always has the time of the run.
     pub fn new(old: Tree, new: Tree, fresh: bool) -> Self {
-        let changed = |path: &&PathBuf| fresh && old.get(*path) != new.get(*path);
-        let dated = new.keys().filter(changed).cloned().collect();
+        let changed = |path: &&PathBuf| old.get(*path) != new.get(*path);
+        let dated = |path: &&PathBuf| changed(path) && (fresh || path.starts_with("boot"));
+        let dated = new.keys().filter(dated).cloned().collect();
         Self { old, new, dated }
     }
 

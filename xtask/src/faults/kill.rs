@@ -16,7 +16,7 @@ use super::tree;
 
 /// One job for each change; every so often one that sweeps the recovery too.
 pub fn list(stage: &Stage, scope: Scope) -> Vec<String> {
-    let sweep_every = if scope.quick { 9 } else { 3 };
+    let sweep_every = if scope.quick { 9 } else { 5 };
     let mut jobs = Vec::new();
     for n in 1..=stage.calls.len() {
         jobs.push(n.to_string());

@@ -61,7 +61,7 @@ impl Bench {
     fn command(&self, scenario: &Scenario, verb: Verb, root: &Path) -> Command {
         let name = match verb {
             Verb::Apply(_) => "apply",
-            Verb::Undo => "undo",
+            Verb::Undo | Verb::UndoKeep => "undo",
             Verb::Redo => "redo",
             Verb::Recover => "recover",
         };
@@ -72,6 +72,9 @@ impl Bench {
         command.arg("--root").arg(root).arg("--yes").current_dir("/");
         if !scenario.rebuilds() {
             command.arg("--no-rebuild");
+        }
+        if verb == Verb::UndoKeep {
+            command.arg("--keep");
         }
         if let Verb::Apply(plan) = verb {
             command.arg(self.scratch.join(format!("{plan}.json")));

@@ -59,6 +59,9 @@ pub struct Options {
     /// Use the programs in DIR instead of building them.
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
+    /// The same for the programs with defects.
+    #[arg(long, value_name = "DIR")]
+    defective: Option<PathBuf>,
 }
 
 /// Runs `cargo xtask faults`; the last line printed is `N passed, N failed`.
@@ -92,7 +95,7 @@ fn run(bench: &Bench, options: &Options) -> Result<ExitCode> {
     let (mut passed, mut failed) = (0, 0);
     for kind in Kind::ALL.into_iter().filter(|kind| options.only.is_none_or(|only| only == *kind)) {
         let verdict = match kind {
-            Kind::Defects => defects::report(bench, scope)?,
+            Kind::Defects => defects::report(bench, scope, options.defective.as_deref())?,
             kind => harness::report(kind, bench, &stages, scope)?,
         };
         passed += verdict.passed;

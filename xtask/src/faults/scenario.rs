@@ -24,6 +24,8 @@ pub struct Scenario {
 pub enum Verb {
     Apply(&'static str),
     Undo,
+    /// Undo around what a user edited.
+    UndoKeep,
     Redo,
     Recover,
 }
@@ -37,7 +39,7 @@ pub enum Step {
 }
 
 use Step::{Edit, Run};
-use Verb::{Apply, Redo, Undo};
+use Verb::{Apply, Redo, Undo, UndoKeep};
 
 /// All scenarios.
 pub const ALL: &[Scenario] = &[
@@ -64,6 +66,12 @@ pub const ALL: &[Scenario] = &[
         name: "edited-undo",
         before: &[Run(Apply("mixed")), Edit("etc/default/thing")],
         verb: Undo,
+        quick: false,
+    },
+    Scenario {
+        name: "kept-undo",
+        before: &[Run(Apply("mixed")), Edit("etc/default/thing"), Edit("etc/new/deep/one.conf")],
+        verb: UndoKeep,
         quick: false,
     },
     Scenario {
@@ -186,9 +194,10 @@ pub fn add_generators(tree: &mut Tree) {
 }
 
 const GRUB: &str = "#!/bin/sh
+set -e
 while [ $# -gt 0 ]; do case $1 in -o) out=$2; shift;; esac; shift; done
 { echo '### BEGIN /etc/grub.d/00_header ###'
-  cat /etc/default/grub /etc/default/grub.d/*.cfg 2>/dev/null
+  for f in /etc/default/grub /etc/default/grub.d/*.cfg; do if test -f $f; then cat $f; fi; done
   echo '### END /etc/grub.d/00_header ###'
   echo \"menuentry 'Debian' --id 'new' {\"
   echo '	linux /boot/vmlinuz-6.1.0-1-amd64 root=UUID=x'
@@ -200,8 +209,11 @@ rm -f \"$out.new\"
 ";
 
 const INITRAMFS: &str = "#!/bin/sh
+set -e
 while [ $# -gt 0 ]; do case $1 in -o) out=$2; shift;; esac; shift; done
-{ echo 'initrd, new'; cat /etc/initramfs-tools/conf.d/*; } > \"$out\"
+{ echo 'initrd, new'
+  for f in /etc/initramfs-tools/conf.d/*; do if test -f $f; then cat $f; fi; done
+} > \"$out\"
 ";
 
 fn file(tree: &mut Tree, path: &str, text: &str) {
