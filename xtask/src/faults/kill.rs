@@ -1,6 +1,7 @@
 //! C1: every process dies at a change, at each change in turn; and again during the recovery.
 //!
-//! A case `17` dies before change 17; `17/4` dies again before the fourth change of the recovery.
+//! A case `17` dies before change 17; `17/4` dies again before the fourth change of the recovery;
+//! in `17/orphan` the program dies and a generator that it started goes on to its end.
 //! Before recovery every file is old or new. After it all is old or all is new, nothing is left
 //! over, a second recovery finds nothing to do, and the operation can be carried out.
 
@@ -20,6 +21,9 @@ pub fn list(stage: &Stage, scope: Scope) -> Vec<String> {
     let mut jobs = Vec::new();
     for n in 1..=stage.calls.len() {
         jobs.push(n.to_string());
+        if stage.scenario.rebuilds() && (!scope.quick || n % 4 == 0) {
+            jobs.push(format!("{n}/orphan"));
+        }
         if n % sweep_every == 0 {
             jobs.push(format!("{n}/*"));
         }
@@ -32,7 +36,8 @@ pub fn run(lab: (&Bench, &Stage, &Desk), name: &str, verdict: &mut Verdict) {
     let parts: Vec<_> = name.split('/').collect();
     match (number(parts.first()), parts.get(1)) {
         (Err(error), _) => verdict.add(name, Err(error)),
-        (Ok(n), None) => verdict.add(name, once(lab, n)),
+        (Ok(n), None) => verdict.add(name, once(lab, n, Action::Kill)),
+        (Ok(n), Some(&"orphan")) => verdict.add(name, once(lab, n, Action::Orphan)),
         (Ok(n), Some(&"*")) => match count(lab, n) {
             Ok(calls) => {
                 for m in 1..=calls {
@@ -48,15 +53,16 @@ pub fn run(lab: (&Bench, &Stage, &Desk), name: &str, verdict: &mut Verdict) {
     }
 }
 
-fn once(lab: (&Bench, &Stage, &Desk), n: usize) -> Result<()> {
-    cut(lab, lab.1.scenario.verb, n)?;
+fn once(lab: (&Bench, &Stage, &Desk), n: usize, how: Action) -> Result<()> {
+    lab.0.set(lab.1, lab.2)?;
+    kill_at(lab, lab.1.scenario.verb, n, how)?;
     recovered(lab)
 }
 
 /// How many changes the recovery from dying at `n` makes; the tree it starts from stays on the
 /// desk's other place.
 fn count((bench, stage, desk): (&Bench, &Stage, &Desk), n: usize) -> Result<usize> {
-    cut((bench, stage, desk), stage.scenario.verb, n)?;
+    cut((bench, stage, desk), n)?;
     tree::copy(&desk.root, &desk.spare)?;
     let ran =
         bench.trace(stage.scenario, Verb::Recover, desk, &mut |_: usize, _: &Call| Action::Go)?;
@@ -68,20 +74,25 @@ fn count((bench, stage, desk): (&Bench, &Stage, &Desk), n: usize) -> Result<usiz
 fn twice(lab: (&Bench, &Stage, &Desk), n: usize, m: usize, kept: bool) -> Result<()> {
     match kept {
         true => tree::copy(&lab.2.spare, &lab.2.root)?,
-        false => cut(lab, lab.1.scenario.verb, n)?,
+        false => cut(lab, n)?,
     }
-    kill_at(lab, Verb::Recover, m)?;
+    kill_at(lab, Verb::Recover, m, Action::Kill)?;
     recovered(lab)
 }
 
-fn cut((bench, stage, desk): (&Bench, &Stage, &Desk), verb: Verb, n: usize) -> Result<()> {
+fn cut((bench, stage, desk): (&Bench, &Stage, &Desk), n: usize) -> Result<()> {
     bench.set(stage, desk)?;
-    kill_at((bench, stage, desk), verb, n)
+    kill_at((bench, stage, desk), stage.scenario.verb, n, Action::Kill)
 }
 
 /// Runs `verb` until it dies, and looks at what a boot loader would find.
-fn kill_at((bench, stage, desk): (&Bench, &Stage, &Desk), verb: Verb, n: usize) -> Result<()> {
-    let mut watch = |at: usize, _: &Call| if at == n { Action::Kill } else { Action::Go };
+fn kill_at(
+    (bench, stage, desk): (&Bench, &Stage, &Desk),
+    verb: Verb,
+    n: usize,
+    how: Action,
+) -> Result<()> {
+    let mut watch = |at: usize, _: &Call| if at == n { how } else { Action::Go };
     let ran = bench.trace(stage.scenario, verb, desk, &mut watch)?;
     if ran.exit != Exit::Killed {
         bail!("{verb:?} had no change {n}: {:?}: {}", ran.exit, ran.output.trim());

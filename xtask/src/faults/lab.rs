@@ -31,7 +31,8 @@ pub struct Bench {
 #[derive(Debug)]
 pub struct Stage {
     pub scenario: &'static Scenario,
-    template: PathBuf,
+    /// Its tree before the operation.
+    pub template: PathBuf,
     pub ends: Ends,
     /// Exit code of the undisturbed operation.
     pub code: i32,

@@ -161,10 +161,12 @@ fn scratch() -> Result<PathBuf> {
     Ok(scratch.canonicalize()?)
 }
 
-/// Whether files here can have attributes of a user's.
+/// Whether files here can have attributes of a user's, and programs run from here.
 fn holds_trees(place: &Path) -> bool {
     let probe = place.join(format!(".deploy-vfio-probe-{}", process::id()));
-    let works = fs::write(&probe, "").is_ok() && xattr::set(&probe, "user.probe", b"1").is_ok();
+    let works = fs::copy("/bin/true", &probe).is_ok()
+        && xattr::set(&probe, "user.probe", b"1").is_ok()
+        && process::Command::new(&probe).status().is_ok_and(|status| status.success());
     let _ = fs::remove_file(&probe);
     works
 }

@@ -85,6 +85,7 @@ pub fn run((bench, stage, desk): (&Bench, &Stage, &Desk), name: &str, seed: u64)
     let pick = picks.get(k).context("no such tree")?;
     tree::remove(&desk.root)?;
     tree::write(&desk.root, &model.cut(pick, temper))?;
+    tree::link_programs(&stage.template, &desk.root)?;
     let last = at.checked_sub(1).map_or_else(String::new, |last| record.ops[last].show());
     let told = || format!("cut after step {at} of {}, {last}", record.ops.len());
     stage.ends.whole(&tree::read(&desk.root, false)?).with_context(told)?;

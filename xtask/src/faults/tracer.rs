@@ -38,6 +38,8 @@ pub enum Action {
     Fail(Errno),
     /// Every traced process dies before the call.
     Kill,
+    /// The first process dies; those it started go on to their end.
+    Orphan,
 }
 
 /// Decides at every stop.
@@ -85,7 +87,8 @@ pub fn trace(command: &Command, root: &Path, log: &Path, watch: &mut dyn Watch) 
         }
         late
     });
-    let mut tracer = Tracer { first, root, watch, calls: 0, open: HashMap::new(), end: None };
+    let mut tracer =
+        Tracer { first, root, watch, calls: 0, open: HashMap::new(), end: None, orphans: false };
     let result = tracer.run();
     drop(done);
     let late = guard.join().unwrap_or(false);
@@ -133,6 +136,8 @@ struct Tracer<'a> {
     /// Every live process, with the change it is carrying out and the error it gets instead.
     open: HashMap<Pid, Option<(Call, Option<Errno>)>>,
     end: Option<Exit>,
+    /// Whether the others outlive the first.
+    orphans: bool,
 }
 
 impl Tracer<'_> {
@@ -168,7 +173,9 @@ impl Tracer<'_> {
         if pid == self.first {
             self.end.get_or_insert(exit);
             // Whoever is left keeps nothing alive that the next step would meet.
-            self.end_all();
+            if !self.orphans {
+                self.end_all();
+            }
         }
         Ok(())
     }
@@ -203,6 +210,11 @@ impl Tracer<'_> {
                 self.end = Some(Exit::Killed);
                 self.end_all();
                 return Ok(());
+            }
+            Action::Orphan => {
+                (self.end, self.orphans) = (Some(Exit::Killed), true);
+                let _ = kill(self.first, Signal::SIGKILL);
+                None
             }
         };
         self.open.insert(pid, Some((call, error)));

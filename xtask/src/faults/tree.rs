@@ -179,6 +179,21 @@ fn copy_below(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Gives `to` the programs of `from`, which [`read`] leaves empty.
+pub fn link_programs(from: &Path, to: &Path) -> Result<()> {
+    let Ok(entries) = fs::read_dir(from.join("bin")) else { return Ok(()) };
+    for entry in entries {
+        let entry = entry?;
+        let about = entry.metadata()?;
+        if about.is_file() && about.len() >= LARGE {
+            let copy = to.join("bin").join(entry.file_name());
+            fs::remove_file(&copy)?;
+            fs::hard_link(entry.path(), copy)?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes a tree; nothing happens when there is none.
 pub fn remove(root: &Path) -> Result<()> {
     match fs::remove_dir_all(root) {
