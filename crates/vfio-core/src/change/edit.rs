@@ -137,3 +137,87 @@ fn dominant_eol(text: &[u8]) -> &'static [u8] {
     let crlf = text.windows(2).filter(|pair| pair == b"\r\n").count();
     if crlf * 2 > all { b"\r\n" } else { b"\n" }
 }
+
+mod shell;
+pub use shell::shell_assignment;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TEXT: &str = "one\ntwo\n";
+
+    #[test]
+    fn a_block_goes_to_the_end_and_is_replaced_where_it_is() {
+        let set = set_block(TEXT.as_bytes(), "a\nb\n").unwrap();
+        let text = "one\ntwo\n# >>> deploy-vfio >>>\na\nb\n# <<< deploy-vfio <<<\n";
+        assert_eq!(String::from_utf8(set.clone()).unwrap(), text);
+        assert_eq!(block(&set).unwrap(), b"a\nb\n");
+        let more = [set.as_slice(), b"three\n"].concat();
+        let again = set_block(&more, "c\n").unwrap();
+        let text = "one\ntwo\n# >>> deploy-vfio >>>\nc\n# <<< deploy-vfio <<<\nthree\n";
+        assert_eq!(String::from_utf8(again.clone()).unwrap(), text);
+        assert_eq!(remove_block(&again), b"one\ntwo\nthree\n");
+        assert_eq!(set_block(&again, "c\n").unwrap(), again, "twice is once");
+    }
+
+    #[test]
+    fn line_ends_are_kept() {
+        let set = set_block(b"one\r\ntwo", "a\n").unwrap();
+        let text = "one\r\ntwo\r\n# >>> deploy-vfio >>>\r\na\r\n# <<< deploy-vfio <<<";
+        assert_eq!(String::from_utf8(set.clone()).unwrap(), text);
+        assert_eq!(block(&set).unwrap(), b"a\n");
+        assert_eq!(remove_block(&set), b"one\r\ntwo");
+    }
+
+    #[test]
+    fn what_is_not_text_or_has_half_a_block_is_refused() {
+        assert_eq!(set_block(b"a\0b", "x"), Err(EditError::Nul));
+        for text in [
+            "# >>> deploy-vfio >>>\n",
+            "# <<< deploy-vfio <<<\n# >>> deploy-vfio >>>\n",
+            "# >>> deploy-vfio >>>\n# >>> deploy-vfio >>>\n# <<< deploy-vfio <<<\n",
+        ] {
+            assert_eq!(set_block(text.as_bytes(), "x"), Err(EditError::Marks), "{text}");
+            assert_eq!(remove_block(text.as_bytes()), text.as_bytes());
+        }
+        assert_eq!(set_block(b"", "# <<< deploy-vfio <<<"), Err(EditError::Marks));
+    }
+
+    fn text() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![
+            4 => any::<u8>().prop_filter("text", |byte| *byte != 0),
+            2 => Just(b'\n'),
+            1 => Just(b'\r'),
+            1 => Just(b'#'),
+        ];
+        proptest::collection::vec(byte, 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn removing_takes_back_exactly_what_setting_did(text in text(), body in "[a-z \n]{0,20}") {
+            let set = set_block(&text, &body).unwrap();
+            prop_assert_eq!(remove_block(&set), text.clone());
+            prop_assert!(set.starts_with(&text), "every other byte stays");
+            let again = set_block(&set, "other").unwrap();
+            prop_assert_eq!(remove_block(&again), text);
+        }
+
+        #[test]
+        fn an_edit_around_the_block_stays(text in text(), more in "[a-z]{1,9}\n") {
+            let text = [text.as_slice(), b"\n"].concat();
+            let set = set_block(&text, "ours").unwrap();
+            let edited = [more.as_bytes(), &set, more.as_bytes()].concat();
+            let rest = [more.as_bytes(), &text, more.as_bytes()].concat();
+            prop_assert_eq!(remove_block(&edited), rest);
+        }
+
+        #[test]
+        fn no_text_makes_them_panic(text in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = (block(&text), remove_block(&text), shell_assignment(&text, "A"));
+        }
+    }
+}

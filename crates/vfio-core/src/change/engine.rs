@@ -158,7 +158,7 @@ impl<'a> Work<'a> {
             let run = Run::new((self.root, self.disk, self.settings), store, id, &last.part, part);
             let (outcome, kept) = match last.state {
                 State::Undoing => self.finish_undo(store, &run, &last)?,
-                ref state if state.is_under_way() => ("rolled back", run.back()?),
+                state if state.is_under_way() => ("rolled back", run.back()?),
                 _ => {
                     run.clean(last)?;
                     ("cleaned up", Vec::new())
@@ -266,12 +266,13 @@ fn operation(root: &Root, id: u32) -> Result<Operation> {
             let plan = part.plan();
             let (title, rebuilds) = (part.title.clone(), plan.rebuilds());
             let (state, time, by_hand) = (entry.state, entry.t, entry.by_hand);
-            Ok(Operation { id, title, state, time, plan, rebuilds, by_hand })
+            Ok(Operation { id, title, state, damage: None, time, plan, rebuilds, by_hand })
         }
         Err(Error::Damaged { what, .. }) => Ok(Operation {
             id,
             title: String::new(),
-            state: State::Damaged(what),
+            state: State::Damaged,
+            damage: Some(what),
             time: String::new(),
             plan: Plan { title: String::new(), changes: Vec::new(), notes: Vec::new() },
             rebuilds: BTreeSet::new(),
@@ -283,19 +284,19 @@ fn operation(root: &Root, id: u32) -> Result<Operation> {
 
 /// How each file of an operation stands now.
 pub fn standing(root: &Root, operation: &Operation) -> Result<Vec<(String, Standing)>> {
-    if let State::Damaged(_) = operation.state {
+    if operation.state == State::Damaged {
         return Ok(Vec::new());
     }
     let steps = load(root, operation.id, "")?.steps.into_iter();
     steps.map(|step| Ok((step.path.clone(), assemble::standing(root, &step)?.0))).collect()
 }
 
-/// An operation that waits for [`recover`].
+/// An operation that waits for [`recover`], or whose journal is damaged.
 pub fn interrupted(root: &Root) -> Result<Option<u32>> {
     for id in ids(root)? {
         match last(root, id) {
-            Ok(entry) if !entry.clean => return Ok(Some(id)),
-            Ok(_) | Err(Error::Damaged { .. }) => {}
+            Ok(entry) if entry.clean => {}
+            Ok(_) | Err(Error::Damaged { .. }) => return Ok(Some(id)),
             Err(error) => return Err(error),
         }
     }

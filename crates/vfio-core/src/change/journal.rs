@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::change::{Rebuild, record::MarkLine};
+use crate::change::record::MarkLine;
 
 /// How far an operation got.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// Recorded; no file is touched.
@@ -35,16 +35,16 @@ pub enum State {
     Undone,
     /// Being done again.
     Redoing,
-    /// Its record cannot be read, and why.
+    /// Its record cannot be read.
     #[serde(skip)]
-    Damaged(String),
+    Damaged,
 }
 
 impl State {
     /// Whether the operation must be recovered before anything else is done.
     #[must_use]
     pub fn is_under_way(&self) -> bool {
-        !matches!(self, Self::Applied | Self::RolledBack | Self::Undone | Self::Damaged(_))
+        !matches!(self, Self::Applied | Self::RolledBack | Self::Undone | Self::Damaged)
     }
 }
 
@@ -61,7 +61,7 @@ impl std::fmt::Display for State {
             Self::Undoing => "undoing",
             Self::Undone => "undone",
             Self::Redoing => "redoing",
-            Self::Damaged(_) => "damaged",
+            Self::Damaged => "damaged",
         })
     }
 }
@@ -179,16 +179,6 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(Vec<Entry>, u64), String> {
         return Err("its journal has no valid line".to_owned());
     }
     Ok((entries, good))
-}
-
-/// The name of a rebuild in prose.
-pub(crate) fn rebuild_name(what: Rebuild) -> &'static str {
-    match what {
-        Rebuild::Units => "reloading the units",
-        Rebuild::AppArmor => "reloading the AppArmor profiles",
-        Rebuild::Initramfs => "building the initramfs",
-        Rebuild::BootMenu => "building the boot menu",
-    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod draft;
 pub mod edit;
 mod engine;
 mod files;
+mod generators;
 mod image;
 mod journal;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod packages;
 mod place;
 mod plan;
 mod rebuild;
+mod rebuilder;
 mod record;
 mod run;
 mod settings;
@@ -37,7 +39,8 @@ pub use engine::{
 pub use image::{Image, Meta, Mtime};
 pub use journal::State;
 pub use plan::{Change, Plan, Rebuild};
-pub use rebuild::{Job, NoRebuild, Rebuilder};
+pub use rebuild::Programs;
+pub use rebuilder::{Job, NoRebuild, Rebuilder};
 pub use settings::{
     Applied, Artefact, Interrupt, OnConflict, Operation, Recovered, Settings, Standing, Undone,
     Verify,

@@ -1,6 +1,6 @@
 //! What will change, as data: each path's old and new image.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use crate::change::Image;
 
@@ -53,6 +53,17 @@ pub enum Rebuild {
     Initramfs,
     /// The boot menu (`update-grub`).
     BootMenu,
+}
+
+impl fmt::Display for Rebuild {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Units => "systemd's units",
+            Self::AppArmor => "the AppArmor profiles",
+            Self::Initramfs => "the initramfs",
+            Self::BootMenu => "the boot menu",
+        })
+    }
 }
 
 impl Rebuild {

@@ -1,75 +1,295 @@
-//! Who rebuilds what derives from files.
-use crate::{
-    Result, Root,
-    change::{Artefact, Interrupt, Rebuild},
+//! Runs the distribution's programs: the only module of this crate that starts one.
+//!
+//! Invariants: a program is named by its absolute path, gets an environment of four constants,
+//! no input, its own process group, and the lock, so that an orphan keeps it; exit status 0 is
+//! no proof: the staged result is looked at. For a root that is not the running system the
+//! program runs in a chroot whose mounts vanish with it.
+#![expect(clippy::disallowed_methods, reason = "this is the module the lint points everyone to")]
+
+use std::{
+    io::{self, Read},
+    os::{
+        fd::OwnedFd,
+        unix::process::{CommandExt, ExitStatusExt},
+    },
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
-/// Who rebuilds what the distribution derives from files.
-pub trait Rebuilder {
-    /// Builds `what` anew into staging names tagged `tag`, leaving every live file as it is;
-    /// the engine commits the artefacts.
+use rustix::{fs::Mode, process::Signal};
+
+use crate::{
+    Error, Result, Root,
+    change::{
+        Artefact, Interrupt, Job, Rebuild, Rebuilder,
+        generators::{self, Call},
+    },
+    error::At,
+};
+
+/// How much of a program's output is kept, and how much of it an error shows.
+const KEPT: usize = 1 << 20;
+const SHOWN_LINES: usize = 15;
+const TIMEOUT: Duration = Duration::from_secs(900);
+/// How long a program that was asked to stop may take.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Enters the tree in a mount namespace of its own.
+const ENTER: &str = r#"for dir in dev proc sys run; do
+    [ -d "$1/$dir" ] || continue
+    mount --rbind "/$dir" "$1/$dir" || exit 125
+done
+exec chroot "$@""#;
+
+/// Rebuilds with the distribution's programs, in a chroot when the root is not the host.
+#[derive(Clone, Copy, Debug)]
+pub struct Programs;
+
+impl Rebuilder for Programs {
     fn stage(
         &self,
         root: &Root,
         what: Rebuild,
         tag: &str,
         progress: &dyn Fn(&str),
-    ) -> Result<Vec<Artefact>>;
-
-    /// What a person would type to rebuild `what`.
-    fn by_hand(&self, root: &Root, what: Rebuild) -> Vec<String>;
-
-    /// The artefacts that [`Rebuilder::stage`] will write, found out beforehand; an error if it
-    /// could not.
-    fn outputs(&self, _root: &Root, _what: Rebuild, _tag: &str) -> Result<Vec<Artefact>> {
-        Ok(Vec::new())
+    ) -> Result<Vec<Artefact>> {
+        let interrupt = Interrupt::new();
+        let job = Job { tag, progress, interrupt: &interrupt, lock: None, output: &|_| () };
+        self.stage_for(root, what, &job)
     }
 
-    /// Whether this rebuilds at all, or leaves it to the user.
-    fn rebuilds(&self) -> bool {
-        true
+    fn by_hand(&self, root: &Root, what: Rebuild) -> Vec<String> {
+        generators::by_hand(root, what)
     }
 
-    /// [`Rebuilder::stage`] as the engine calls it, with what a started program needs.
+    fn outputs(&self, root: &Root, what: Rebuild, tag: &str) -> Result<Vec<Artefact>> {
+        let calls = generators::calls(root, what, tag)?;
+        if !calls.is_empty() {
+            entrance(root)?;
+        }
+        Ok(calls.into_iter().filter_map(|call| call.writes).collect())
+    }
+
     fn stage_for(&self, root: &Root, what: Rebuild, job: &Job<'_>) -> Result<Vec<Artefact>> {
-        self.stage(root, what, job.tag, job.progress)
+        let mut artefacts = Vec::new();
+        for call in generators::calls(root, what, job.tag)? {
+            (job.progress)(&call.doing);
+            run(root, &call, job)?;
+            if let Some(artefact) = &call.writes {
+                check(root, &call, artefact, job)?;
+                let listing = listing(root, artefact, job)?;
+                artefacts.push(Artefact { listing, ..artefact.clone() });
+            }
+        }
+        Ok(artefacts)
     }
 }
 
-/// What a program that is started by the engine needs to know.
-pub struct Job<'a> {
-    /// The mark of this operation's staging names.
-    pub tag: &'a str,
-    /// Told one line a phase.
-    pub progress: &'a dyn Fn(&str),
-    /// Stops the program when it is raised.
-    pub interrupt: &'a Interrupt,
-    /// Inherited by the program, so that the lock outlives us while it runs.
-    pub lock: Option<&'a std::os::fd::OwnedFd>,
-    /// Takes what the program printed.
-    pub output: &'a dyn Fn(&[u8]),
-}
-
-impl std::fmt::Debug for Job<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Job").field("tag", &self.tag).finish_non_exhaustive()
+/// Looks at what a program wrote; its exit status proves nothing.
+fn check(root: &Root, call: &Call, artefact: &Artefact, job: &Job<'_>) -> Result<()> {
+    let wrong =
+        |status: String| Error::Program { program: shown(call), status, output: Vec::new() };
+    if root.exists(&format!("{}.new", artefact.staged))? {
+        return Err(wrong("it left its result half made".to_owned()));
+    }
+    let size = root.stat(&artefact.staged)?.map(|stat| u64::try_from(stat.st_size).unwrap_or(0));
+    match size {
+        None => return Err(wrong("it reported success and wrote nothing".to_owned())),
+        Some(0) => return Err(wrong("it reported success and wrote an empty file".to_owned())),
+        Some(size) if size < call.at_least => {
+            let status = format!("its result has {size} bytes, less than half of the old one");
+            return Err(wrong(status));
+        }
+        Some(_) => {}
+    }
+    match generators::check(root, &artefact.staged).filter(|_| artefact.what == Rebuild::BootMenu) {
+        Some(checker) => run(root, &checker, job).map(drop),
+        None => Ok(()),
     }
 }
 
-/// Leaves every rebuild to the user.
-#[derive(Clone, Copy, Debug)]
-pub struct NoRebuild;
-
-impl Rebuilder for NoRebuild {
-    fn stage(&self, _: &Root, _: Rebuild, _: &str, _: &dyn Fn(&str)) -> Result<Vec<Artefact>> {
-        Ok(Vec::new())
+/// The files inside a staged initial RAM file system; `None` when nothing can list them.
+fn listing(root: &Root, artefact: &Artefact, job: &Job<'_>) -> Result<Option<Vec<String>>> {
+    let initramfs = artefact.what == Rebuild::Initramfs;
+    let Some(lister) = generators::list(root, &artefact.staged).filter(|_| initramfs) else {
+        return Ok(None);
+    };
+    match run(root, &lister, job) {
+        Ok(output) => {
+            Ok(Some(String::from_utf8_lossy(&output).lines().map(str::to_owned).collect()))
+        }
+        Err(Error::Program { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
+}
 
-    fn by_hand(&self, _root: &Root, what: Rebuild) -> Vec<String> {
-        vec![format!("{what:?}")]
-    }
+fn shown(call: &Call) -> String {
+    let words = std::iter::once(&call.program).chain(&call.arguments);
+    words.map(String::as_str).collect::<Vec<_>>().join(" ")
+}
 
-    fn rebuilds(&self) -> bool {
-        false
+/// The program that enters a root which is not the host.
+fn entrance(root: &Root) -> Result<Option<String>> {
+    if root.is_host() {
+        return Ok(None);
     }
+    let refused = |because: &str| Error::Refused {
+        what: format!("programs cannot be run in {}", root.path().display()),
+        because: vec![because.to_owned()],
+        help: vec!["`--no-rebuild` changes the files and leaves the rebuild to you".to_owned()],
+    };
+    if !rustix::process::geteuid().is_root() {
+        return Err(refused("only root may enter another system's tree"));
+    }
+    let host = Root::open("/")?;
+    let unshare = generators::program(&host, "unshare");
+    unshare.map(Some).ok_or_else(|| refused("there is no `unshare` program"))
+}
+
+fn command(root: &Root, call: &Call) -> Result<Command> {
+    let mut command = match entrance(root)? {
+        None => Command::new(&call.program),
+        Some(unshare) => {
+            let mut command = Command::new(unshare);
+            command.args([
+                "--mount",
+                "--propagation",
+                "private",
+                "--",
+                "/bin/sh",
+                "-c",
+                ENTER,
+                "sh",
+            ]);
+            command.arg(std::path::absolute(root.path()).at("find", "")?).arg(&call.program);
+            command
+        }
+    };
+    command
+        .args(&call.arguments)
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LC_ALL", "C.UTF-8")
+        .env("HOME", "/root")
+        .env("TERM", "dumb")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .process_group(0);
+    Ok(command)
+}
+
+/// Runs a program to its end; what it printed.
+fn run(root: &Root, call: &Call, job: &Job<'_>) -> Result<Vec<u8>> {
+    let path = call.program.trim_start_matches('/');
+    let (reader, writer) = io::pipe().at("start", path)?;
+    let mut command = command(root, call)?;
+    command.stdout(writer.try_clone().at("start", path)?).stderr(writer);
+    let mut child = spawn(&mut command, job.lock).at("start", path)?;
+    // The write ends are the program's alone now.
+    drop(command);
+    let tail = Arc::new(Mutex::new(Vec::new()));
+    let drain = std::thread::Builder::new().spawn({
+        let tail = Arc::clone(&tail);
+        move || drain(reader, &tail)
+    });
+    let ended = match drain {
+        Ok(drain) => wait(&mut child, job.interrupt).inspect(|_| {
+            // A daemon that it left behind may hold the pipe for ever.
+            let end = Instant::now() + Duration::from_secs(1);
+            while !drain.is_finished() && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }),
+        Err(error) => {
+            stop(&mut child);
+            Err(error).at("watch", path)
+        }
+    };
+    let output = tail.lock().map(|tail| tail.clone()).unwrap_or_default();
+    (job.output)(&[format!("$ {}\n", shown(call)).as_bytes(), &output].concat());
+    job.interrupt.check()?;
+    let failed = |status| Error::Program { program: shown(call), status, output: last(&output) };
+    match ended? {
+        None => Err(failed(format!("it did not end within {} s", TIMEOUT.as_secs()))),
+        Some(status) if status.success() => Ok(output),
+        Some(status) => Err(failed(match (status.code(), status.signal()) {
+            (Some(code), _) => format!("exit status {code}"),
+            (None, signal) => format!("killed by signal {}", signal.unwrap_or_default()),
+        })),
+    }
+}
+
+fn spawn(command: &mut Command, lock: Option<&OwnedFd>) -> io::Result<Child> {
+    // A duplicate without close-on-exec: the program inherits it, and we close ours.
+    let _inherited = lock.map(rustix::io::dup).transpose()?;
+    let umask = rustix::process::umask(Mode::from_raw_mode(0o022));
+    let child = command.spawn();
+    rustix::process::umask(umask);
+    child
+}
+
+/// Keeps the last of what a program prints.
+fn drain(mut reader: io::PipeReader, tail: &Mutex<Vec<u8>>) {
+    let mut buffer = [0; 8192];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(n) => {
+                let Ok(mut tail) = tail.lock() else { return };
+                tail.extend_from_slice(&buffer[..n]);
+                if tail.len() > 2 * KEPT {
+                    let excess = tail.len() - KEPT;
+                    tail.drain(..excess);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// Waits for the end; `None` when it took too long or we were asked to stop.
+fn wait(child: &mut Child, interrupt: &Interrupt) -> Result<Option<ExitStatus>> {
+    let start = Instant::now();
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Ok(Some(status)),
+            Ok(None) => {}
+            Err(error) => {
+                stop(child);
+                return Err(error).at("wait for", "a program");
+            }
+        }
+        if interrupt.raised().is_some() || start.elapsed() > TIMEOUT {
+            stop(child);
+            return Ok(None);
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// Ends a program and what it started: politely, then not.
+fn stop(child: &mut Child) {
+    let Ok(id) = i32::try_from(child.id()) else { return };
+    let Some(group) = rustix::process::Pid::from_raw(id) else { return };
+    let _ = rustix::process::kill_process_group(group, Signal::TERM);
+    let end = Instant::now() + GRACE;
+    while Instant::now() < end {
+        if matches!(child.try_wait(), Ok(Some(_))) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let _ = rustix::process::kill_process_group(group, Signal::KILL);
+    let _ = child.wait();
+}
+
+fn last(output: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(output);
+    let visible = |line: &str| line.chars().filter(|c| *c == '\t' || !c.is_control()).collect();
+    let lines: Vec<String> = text.lines().map(visible).collect();
+    lines[lines.len().saturating_sub(SHOWN_LINES)..].to_vec()
 }

@@ -12,9 +12,9 @@ use crate::{
         Artefact, Image, Rebuild, Settings, boot,
         disk::Disk,
         files,
-        journal::{Built, Entry, State, rebuild_name},
+        journal::{Built, Entry, State},
         place::{Folder, Place, split, tag},
-        rebuild::Job,
+        rebuilder::Job,
         record::{Mark, MarkLine, Part, names_hash},
         store::{self, Store},
     },
@@ -174,7 +174,6 @@ impl<'a> Run<'a> {
 
     fn stage(&self, what: Rebuild) -> Result<Vec<Artefact>> {
         self.pause()?;
-        (self.settings.progress)(rebuild_name(what));
         let output = |bytes: &[u8]| {
             self.programs.set(self.programs.get() + 1);
             let _ = self.store.output(self.id, self.programs.get(), bytes);

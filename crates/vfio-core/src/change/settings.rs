@@ -47,6 +47,8 @@ pub struct Artefact {
     pub path: String,
     /// Where it is now, in the same directory.
     pub staged: String,
+    /// The files inside an initial RAM file system, when the system can list them.
+    pub listing: Option<Vec<String>>,
 }
 
 /// A signal's way into the engine.
@@ -133,6 +135,8 @@ pub struct Operation {
     pub title: String,
     /// How far it got.
     pub state: State,
+    /// Why its record cannot be read, when its state is [`State::Damaged`].
+    pub damage: Option<String>,
     /// When it got there: RFC 3339, UTC; empty when its record is damaged.
     pub time: String,
     /// What it changed.
@@ -152,4 +156,14 @@ pub enum Standing {
     TakenBack,
     /// Neither: edited since.
     Edited,
+}
+
+impl std::fmt::Display for Standing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::InPlace => "in place",
+            Self::TakenBack => "taken back",
+            Self::Edited => "edited since",
+        })
+    }
 }

@@ -116,9 +116,12 @@ impl<'a> Store<'a> {
     /// Removes records that were never published.
     fn sweep(&self) -> Result<()> {
         let unpublished = |name: &String| name.starts_with('.') && name.ends_with(".tmp");
-        let tx = Folder::open(self.root, TX)?;
-        for name in self.root.names(TX)?.iter().filter(|name| unpublished(name)) {
-            self.disk.remove_record(&tx, name)?;
+        let operations = ids(self.root)?.into_iter().map(tx_path);
+        for dir in std::iter::once(TX.to_owned()).chain(operations) {
+            let names = self.root.names(&dir)?;
+            for name in names.iter().filter(|name| unpublished(name)) {
+                self.disk.remove_record(&Folder::open(self.root, &dir)?, name)?;
+            }
         }
         Ok(())
     }
@@ -141,9 +144,6 @@ impl<'a> Store<'a> {
     pub(crate) fn publish_part(&self, id: u32, name: &str, part: &Part) -> Result<()> {
         let dir = Folder::open(self.root, &tx_path(id))?;
         let tmp = format!(".{name}.tmp");
-        if self.root.exists(&dir.join(&tmp))? {
-            self.disk.remove_record(&dir, &tmp)?;
-        }
         let made = self.write_part(&dir, &tmp, part).and_then(|folder| {
             self.disk.sync_folder(&folder)?;
             self.disk.rename((&dir, &tmp), (&dir, name))?;

@@ -1,0 +1,230 @@
+//! Which of the distribution's programs build what here, and into which files.
+//!
+//! Invariants: only facts below the root decide; a program is found in a fixed list of
+//! directories, never through `PATH`, and counts only if nobody but its owner may write it.
+
+use rustix::fs::FileType;
+
+use crate::{
+    Error, Result, Root,
+    change::{
+        Artefact, Rebuild,
+        place::{join, resolve, split},
+    },
+};
+
+const DIRECTORIES: &[&str] = &["usr/sbin", "usr/bin", "sbin", "bin"];
+
+/// One run of a program inside the root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) program: String,
+    pub(crate) arguments: Vec<String>,
+    /// What it is doing, for a person.
+    pub(crate) doing: String,
+    /// What it must write.
+    pub(crate) writes: Option<Artefact>,
+    /// Exit statuses other than 0 fail; so does a result smaller than this.
+    pub(crate) at_least: u64,
+}
+
+/// The absolute path of a program inside the root.
+pub(crate) fn program(root: &Root, name: &str) -> Option<String> {
+    DIRECTORIES.iter().map(|dir| join(dir, name)).find_map(|path| {
+        let stat = root.stat(&resolve(root, &path, true).ok()?).ok()??;
+        let file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        let trusted = stat.st_mode & 0o022 == 0;
+        (file && trusted && stat.st_mode & 0o111 != 0).then(|| format!("/{path}"))
+    })
+}
+
+/// The calls that rebuild `what` into staging names.
+pub(crate) fn calls(root: &Root, what: Rebuild, tag: &str) -> Result<Vec<Call>> {
+    match what {
+        Rebuild::BootMenu => boot_menu(root, tag).map(|call| vec![call]),
+        Rebuild::Initramfs => initramfs(root, tag),
+        Rebuild::Units => Ok(units(root)),
+        Rebuild::AppArmor => Ok(apparmor(root)),
+    }
+}
+
+/// A generated file at `path`, staged beside it.
+fn artefact(root: &Root, what: Rebuild, path: &str, tag: &str) -> Result<Artefact> {
+    // What a link leads to is replaced, not the link.
+    let path = resolve(root, path, true)?;
+    let (dir, name) = split(&path);
+    Ok(Artefact { what, staged: join(dir, &format!(".{name}.{tag}.new~")), path, listing: None })
+}
+
+/// Where the boot menu is.
+fn boot_menu_path(root: &Root) -> Result<&'static str> {
+    const PATHS: [&str; 2] = ["boot/grub/grub.cfg", "boot/grub2/grub.cfg"];
+    for path in PATHS {
+        if root.exists(path)? {
+            return Ok(path);
+        }
+    }
+    for path in PATHS {
+        if root.exists(split(path).0)? {
+            return Ok(path);
+        }
+    }
+    Err(missing("there is no /boot/grub or /boot/grub2", &[]))
+}
+
+fn boot_menu(root: &Root, tag: &str) -> Result<Call> {
+    let artefact = artefact(root, Rebuild::BootMenu, boot_menu_path(root)?, tag)?;
+    let into = ["-o".to_owned(), format!("/{}", artefact.staged)];
+    // Debian's update-grub passes our `-o` on, and grub-mkconfig heeds the last one.
+    let wrapper = program(root, "update-grub").filter(|path| {
+        let script = root.text(path.trim_start_matches('/')).ok().flatten();
+        script.is_some_and(|script| script.contains(r#""$@""#))
+    });
+    const NAMES: [&str; 2] = ["grub-mkconfig", "grub2-mkconfig"];
+    let program =
+        wrapper.or_else(|| NAMES.iter().find_map(|name| program(root, name))).ok_or_else(|| {
+            missing("no program builds the boot menu here", &["update-grub", NAMES[0], NAMES[1]])
+        })?;
+    Ok(Call {
+        program,
+        arguments: into.to_vec(),
+        doing: "building the boot menu".to_owned(),
+        writes: Some(artefact),
+        at_least: 1,
+    })
+}
+
+/// The kernels that have an initial RAM file system here: version and path.
+fn images(root: &Root) -> Result<Vec<(String, String)>> {
+    let mut images = Vec::new();
+    for name in root.names("boot")? {
+        let version = name
+            .strip_prefix("initrd.img-")
+            .or_else(|| name.strip_prefix("initramfs-")?.strip_suffix(".img"))
+            .or_else(|| name.strip_prefix("initrd-"));
+        let Some(version) = version.filter(|version| !version.is_empty()) else { continue };
+        if root.exists(&format!("lib/modules/{version}"))? {
+            images.push((version.to_owned(), format!("boot/{name}")));
+        }
+    }
+    // Arch names them after the package; the package's modules say its version.
+    for version in root.names("lib/modules")? {
+        if let Some(package) = root.text(&format!("lib/modules/{version}/pkgbase"))? {
+            let path = format!("boot/initramfs-{}.img", package.trim());
+            if root.exists(&path)? {
+                images.push((version, path));
+            }
+        }
+    }
+    Ok(images)
+}
+
+fn initramfs(root: &Root, tag: &str) -> Result<Vec<Call>> {
+    const NAMES: [&str; 3] = ["mkinitramfs", "dracut", "mkinitcpio"];
+    let images = images(root)?;
+    if images.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = NAMES.iter().find_map(|name| Some((*name, program(root, name)?)));
+    let (name, program) =
+        found.ok_or_else(|| missing("no program builds an initramfs here", &NAMES))?;
+    let call = |(version, path): (String, String)| {
+        let artefact = artefact(root, Rebuild::Initramfs, &path, tag)?;
+        let staged = format!("/{}", artefact.staged);
+        let arguments: Vec<String> = match name {
+            "mkinitramfs" => vec!["-o".to_owned(), staged, version.clone()],
+            "dracut" => vec!["--force".to_owned(), staged, version.clone()],
+            _ => vec!["-g".to_owned(), staged, "-k".to_owned(), version.clone()],
+        };
+        let old = root.stat(&artefact.path)?.map_or(0, |stat| stat.st_size);
+        Ok(Call {
+            program: program.clone(),
+            arguments,
+            doing: format!("building the initramfs for {version}"),
+            writes: Some(artefact),
+            // A result that lost half of the old one has lost the drivers that boot the host.
+            at_least: (u64::try_from(old).unwrap_or(0) / 2).max(1),
+        })
+    };
+    images.into_iter().map(call).collect()
+}
+
+fn at_once(program: String, arguments: Vec<String>, doing: &str) -> Call {
+    Call { program, arguments, doing: doing.to_owned(), writes: None, at_least: 0 }
+}
+
+fn units(root: &Root) -> Vec<Call> {
+    let running = root.is_host() && root.exists("run/systemd/system").unwrap_or(false);
+    let call = |program| at_once(program, vec!["daemon-reload".to_owned()], "reloading the units");
+    program(root, "systemctl").filter(|_| running).map(call).into_iter().collect()
+}
+
+fn apparmor(root: &Root) -> Vec<Call> {
+    let running = root.is_host() && root.exists("sys/kernel/security/apparmor").unwrap_or(false);
+    let Some(parser) = program(root, "apparmor_parser").filter(|_| running) else {
+        return Vec::new();
+    };
+    // What we edit is included by these two; guests' own profiles are loaded at their start.
+    let profiles =
+        ["etc/apparmor.d/usr.sbin.libvirtd", "etc/apparmor.d/usr.lib.libvirt.virt-aa-helper"];
+    let there = profiles.iter().filter(|path| root.exists(path).unwrap_or(false));
+    let call = |path: &&str| {
+        let arguments = vec!["-r".to_owned(), format!("/{path}")];
+        at_once(parser.clone(), arguments, "reloading the AppArmor profiles")
+    };
+    there.map(call).collect()
+}
+
+/// The call that checks a staged boot menu, where there is a checker.
+pub(crate) fn check(root: &Root, staged: &str) -> Option<Call> {
+    let names = ["grub-script-check", "grub2-script-check"];
+    let program = names.iter().find_map(|name| program(root, name))?;
+    Some(at_once(program, vec![format!("/{staged}")], "checking the boot menu"))
+}
+
+/// The call that lists a staged initial RAM file system, where there is a lister.
+pub(crate) fn list(root: &Root, staged: &str) -> Option<Call> {
+    let names = ["lsinitramfs", "lsinitrd", "lsinitcpio"];
+    let program = names.iter().find_map(|name| program(root, name))?;
+    Some(at_once(program, vec![format!("/{staged}")], "listing the initramfs"))
+}
+
+/// What a person would type to rebuild `what`.
+pub(crate) fn by_hand(root: &Root, what: Rebuild) -> Vec<String> {
+    let has = |name: &str| program(root, name).is_some();
+    let line = match what {
+        Rebuild::Units if !root.is_host() => return Vec::new(),
+        Rebuild::Units => "systemctl daemon-reload".to_owned(),
+        Rebuild::AppArmor if !root.is_host() => return Vec::new(),
+        Rebuild::AppArmor => "systemctl reload apparmor".to_owned(),
+        Rebuild::Initramfs if has("dracut") && !has("update-initramfs") => {
+            "dracut --regenerate-all --force".to_owned()
+        }
+        Rebuild::Initramfs if has("mkinitcpio") && !has("update-initramfs") => {
+            "mkinitcpio -P".to_owned()
+        }
+        Rebuild::Initramfs => "update-initramfs -u -k all".to_owned(),
+        Rebuild::BootMenu if has("grub2-mkconfig") && !has("update-grub") => {
+            "grub2-mkconfig -o /boot/grub2/grub.cfg".to_owned()
+        }
+        Rebuild::BootMenu if has("grub-mkconfig") && !has("update-grub") => {
+            "grub-mkconfig -o /boot/grub/grub.cfg".to_owned()
+        }
+        Rebuild::BootMenu => "update-grub".to_owned(),
+    };
+    match root.is_host() {
+        true => vec![line],
+        false => vec![format!("chroot {} {line}", root.path().display())],
+    }
+}
+
+fn missing(what: &str, names: &[&str]) -> Error {
+    let because = match names {
+        [] => Vec::new(),
+        names => {
+            vec![format!("looked for {} in /usr/sbin, /usr/bin, /sbin, /bin", names.join(", "))]
+        }
+    };
+    let help = vec!["`--no-rebuild` changes the files and leaves the rebuild to you".to_owned()];
+    Error::Refused { what: what.to_owned(), because, help }
+}
