@@ -20,11 +20,12 @@ fn run(cx: &Context) -> Result<(), Failure> {
         });
         return Ok(());
     }
-    if change::interrupted(cx.root())?.is_none() {
+    // Even where no operation waits, one may have died before it was one: that is swept too.
+    let all = cx.engine(None, |settings| change::recover(cx.root(), settings))?;
+    if all.is_empty() {
         cx.print("Nothing to do.");
-        return Ok(());
     }
-    for recovered in cx.engine(None, |settings| change::recover(cx.root(), settings))? {
+    for recovered in all {
         cx.print(format!("Operation {}: {}.", recovered.id, recovered.outcome));
         for path in &recovered.kept {
             cx.print(format!("Kept as you edited it: /{path}"));

@@ -1,4 +1,5 @@
-//! Development tasks: `cargo xtask vm` tests the programs on a real machine in QEMU.
+//! Development tasks: `cargo xtask vm` tests the programs on a real machine in QEMU, `cargo xtask
+//! faults` kills and disturbs them at every step.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -8,6 +9,7 @@
 #![allow(dead_code, reason = "scenarios take what they need from the rig")]
 
 mod demo;
+mod faults;
 mod vm;
 
 use std::process::ExitCode;
@@ -21,12 +23,15 @@ enum Task {
     Demo(demo::Options),
     /// Run scenarios on a real Debian machine in QEMU.
     Vm(vm::Options),
+    /// Kill and disturb the release programs at every step.
+    Faults(faults::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Demo(options) => demo::main(&options),
         Task::Vm(options) => vm::main(&options),
+        Task::Faults(options) => faults::main(&options),
     };
     match result {
         Ok(code) => code,

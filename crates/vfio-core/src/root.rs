@@ -155,9 +155,26 @@ impl Root {
                 Ok(fd) => return Ok(Some(fd)),
                 // A rename elsewhere made the kernel unsure that `..` stayed inside: try again.
                 Err(Errno::AGAIN | Errno::INTR) => {}
+                // An old kernel, or a sandbox that does not know the call.
+                Err(Errno::NOSYS) => return walk(root, path, flags).at("open", path),
                 Err(errno) => return absent(errno).at("open", path),
             }
         }
+    }
+}
+
+/// The same without `openat2`: pathrs walks the path a component at a time.
+fn walk(root: &OwnedFd, path: &str, flags: OFlags) -> io::Result<Option<OwnedFd>> {
+    let root = pathrs::Root::from_fd(root.try_clone()?);
+    let flags = pathrs::flags::OpenFlags::from_bits_retain(flags.bits().into());
+    match root.open_subpath(path, flags) {
+        Ok(file) => Ok(Some(file.into())),
+        Err(error) => match error.kind() {
+            pathrs::error::ErrorKind::OsError(Some(errno)) => {
+                vanished(io::Error::from_raw_os_error(errno))
+            }
+            _ => Err(io::Error::other(error)),
+        },
     }
 }
 
@@ -281,6 +298,24 @@ mod tests {
         assert_eq!(root.real_path("link").unwrap().as_deref(), Some("etc/real/file"));
         assert_eq!(root.real_path("escape").unwrap(), None);
         assert_eq!(root.real_path("").unwrap().as_deref(), Some(""));
+    }
+
+    #[test]
+    fn a_kernel_without_openat2_gives_the_same_answers() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("etc/real")).unwrap();
+        fs::write(dir.path().join("etc/real/file"), "inside").unwrap();
+        symlink("/etc/real/file", dir.path().join("link")).unwrap();
+        symlink("../../../../../etc/passwd", dir.path().join("escape")).unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let fd = root.fd.as_ref().unwrap();
+        let read = OFlags::RDONLY | OFlags::CLOEXEC;
+        let found = walk(fd, "link", read).unwrap().unwrap();
+        assert_eq!(read_all(found, 0).unwrap().unwrap(), b"inside");
+        assert!(walk(fd, "escape", read).unwrap().is_none());
+        assert!(walk(fd, "etc/none/x", read).unwrap().is_none());
+        let link = walk(fd, "link", OFlags::PATH | OFlags::NOFOLLOW).unwrap().unwrap();
+        assert_eq!(read_link(&link, "").unwrap().as_deref(), Some("/etc/real/file"));
     }
 
     #[test]

@@ -1,0 +1,78 @@
+//! C4: a change fails, at each change in turn, once or from then on.
+//!
+//! A case `17/ENOSPC/once` lets change 17 fail; `17/EIO/on` every change from 17 on;
+//! `17/ENOSPC/same` every call of that name from 17 on, as a full disk does.
+
+use anyhow::{Result, bail, ensure};
+use nix::errno::Errno;
+
+use super::calls::Call;
+use super::harness::{Scope, number};
+use super::kill;
+use super::lab::{Bench, Desk, Stage, sane};
+use super::tracer::{Action, Exit};
+use super::tree;
+
+const ERRORS: [(&str, Errno); 3] =
+    [("ENOSPC", Errno::ENOSPC), ("EIO", Errno::EIO), ("EROFS", Errno::EROFS)];
+
+/// Every change with every error, for each length of time.
+pub fn list(stage: &Stage, scope: Scope) -> Vec<String> {
+    let mut cases = Vec::new();
+    for n in 1..=stage.calls.len() {
+        for (k, (error, _)) in ERRORS.iter().enumerate() {
+            for (l, length) in ["once", "on", "same"].into_iter().enumerate() {
+                if !scope.quick || (n + k + l) % 3 == 0 {
+                    cases.push(format!("{n}/{error}/{length}"));
+                }
+            }
+        }
+    }
+    cases
+}
+
+/// Runs one case.
+pub fn run((bench, stage, desk): (&Bench, &Stage, &Desk), name: &str) -> Result<()> {
+    let parts: Vec<_> = name.split('/').collect();
+    let n = number(parts.first())?;
+    let error = ERRORS.iter().find(|(error, _)| parts.get(1) == Some(error));
+    let Some(&(_, errno)) = error else { bail!("no such error") };
+    let length = parts.get(2).copied().unwrap_or("once");
+    bench.set(stage, desk)?;
+    let mut hit = "";
+    let mut watch = |at: usize, call: &Call| {
+        if at == n {
+            hit = call.name;
+        }
+        let fails = match length {
+            "on" => at >= n,
+            "same" => at >= n && call.name == hit,
+            _ => at == n,
+        };
+        if fails { Action::Fail(errno) } else { Action::Go }
+    };
+    let ran = bench.trace(stage.scenario, stage.scenario.verb, desk, &mut watch)?;
+    sane(&ran)?;
+    let now = tree::read(&desk.root, false)?;
+    stage.ends.whole(&now)?;
+    let said = ran.output.trim();
+    match ran.exit {
+        Exit::Code(0) => {
+            let found = stage.ends.end(&now)?;
+            ensure!(found.new, "exit 0, but the tree is as before: {said}");
+        }
+        Exit::Code(3) => {}
+        Exit::Code(4) if stage.code == 4 => drop(stage.ends.end(&now)?),
+        Exit::Code(code) => {
+            let found = stage.ends.end(&now).map_err(|error| {
+                error.context(format!("exit {code} after {hit} at {n}: {said}"))
+            })?;
+            ensure!(found.old, "exit {code}, but the tree is changed: {said}");
+        }
+        exit => bail!("{exit:?}"),
+    }
+    let found = kill::recover((bench, stage, desk))
+        .map_err(|error| error.context(format!("after {:?}: {said}", ran.exit)))?;
+    ensure!(ran.exit != Exit::Code(0) || found.new, "exit 0, but recovery took it back: {said}");
+    Ok(())
+}
