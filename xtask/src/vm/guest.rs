@@ -99,7 +99,7 @@ impl Guest {
 
     /// Reboots in good order and waits until the machine is up again.
     pub fn reboot(&mut self) -> Result<()> {
-        self.run("systemctl reboot")?;
+        self.run(&soon("systemctl reboot"))?;
         self.come_back("# reboot")
     }
 
@@ -111,7 +111,7 @@ impl Guest {
 
     /// Shuts the machine down and returns its disk.
     pub fn power_off(mut self) -> Result<Disk> {
-        self.run("systemctl poweroff")?;
+        self.run(&soon("systemctl poweroff"))?;
         self.qemu.wait_off(BOOT)?;
         self.note("# off");
         self.listening = false;
@@ -174,6 +174,11 @@ impl Guest {
             }
         }
     }
+}
+
+/// A command that ends the agent too, begun when the agent has answered.
+fn soon(command: &str) -> String {
+    format!("(sleep 2; {command}) >/dev/null 2>&1 </dev/null &")
 }
 
 impl Drop for Guest {
