@@ -4,4 +4,5 @@
 
 mod plugins;
 mod product;
+mod readme;
 mod tidy;
