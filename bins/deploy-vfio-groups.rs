@@ -30,7 +30,7 @@ fn run(cx: &Context, args: Args) -> Result<(), Failure> {
         Some(selection) => vfio_iommu::meant(&machine, selection)?,
         None => machine.pci.groups().into_keys().collect(),
     };
-    let names = Names::read(cx.root())?;
+    let names = Names::read(cx.root())?.or_of(&machine);
     let protected = vfio_iommu::protected(&machine);
     let in_group = |device: &&Device| device.group.is_some_and(|group| shown.contains(&group));
     let mut devices: Vec<&Device> = machine.pci.devices().iter().filter(in_group).collect();

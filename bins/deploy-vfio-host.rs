@@ -18,7 +18,7 @@ fn run(cx: &Context) -> Result<(), Failure> {
         cx.print(machine.to_snapshot().trim_end());
         return Ok(());
     }
-    let names = Names::read(cx.root())?;
+    let names = Names::read(cx.root())?.or_of(&machine);
     cx.print(table(&["", ""], &rows(&machine, &names)).trim_start());
     Ok(())
 }

@@ -5,4 +5,5 @@
 mod plugins;
 mod product;
 mod readme;
+mod snapshot;
 mod tidy;

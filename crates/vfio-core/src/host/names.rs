@@ -8,11 +8,11 @@
 //! Every name is made safe to print before it leaves this module: it comes from a file that
 //! anybody may have downloaded, and goes to terminals and into boot menus.
 
-use std::{fmt, ops::Range};
+use std::{collections::BTreeMap, fmt, ops::Range};
 
 use crate::{
-    Result, Root,
-    host::{Class, Device, attr::clean},
+    Address, Result, Root,
+    host::{Class, Device, Machine, attr::clean},
 };
 
 /// Where distributions keep the file; the last is what `update-pciids` downloads on Debian.
@@ -27,6 +27,7 @@ pub struct Names {
     devices: Index,
     classes: Index,
     subclasses: Index,
+    remembered: BTreeMap<Address, String>,
 }
 
 impl Names {
@@ -62,7 +63,8 @@ impl Names {
     #[must_use]
     pub fn describe(&self, device: &Device) -> String {
         let Some(vendor) = self.vendor(device.vendor) else {
-            return format!("Device {}", device.ids());
+            let remembered = self.remembered.get(&device.address).cloned();
+            return remembered.unwrap_or_else(|| format!("Device {}", device.ids()));
         };
         let name = self.device(device.vendor, device.device);
         let name = name.unwrap_or_else(|| format!("Device {:04x}", device.device));
@@ -73,27 +75,33 @@ impl Names {
     /// 2070` for `NVIDIA Corporation TU106 [GeForce RTX 2070]`; else as [`Names::describe`].
     #[must_use]
     pub fn call(&self, device: &Device) -> String {
-        let bracketed = |name: &str| {
-            let (_, rest) = name.rsplit_once('[')?;
-            rest.split_once(']').map(|(inside, _)| inside.to_owned())
-        };
-        let model = self.device(device.vendor, device.device).as_deref().and_then(bracketed);
-        let (Some(vendor), Some(model)) = (self.vendor(device.vendor), model) else {
-            return self.describe(device);
-        };
-        let vendor = bracketed(&vendor).unwrap_or_else(|| {
-            vendor.split_whitespace().next().unwrap_or_default().trim_end_matches(',').to_owned()
-        });
-        clean(&format!("{vendor} {model}"))
+        let whole = self.describe(device);
+        let mut brackets = whole.split('[').skip(1).filter_map(|rest| rest.split(']').next());
+        let (first, last) = (brackets.next(), brackets.last());
+        let word = whole.split_whitespace().next();
+        match (first, last) {
+            (Some(vendor), Some(model)) => format!("{vendor} {model}"),
+            (Some(model), None) => format!("{} {model}", word.unwrap_or_default()),
+            (None, _) => whole,
+        }
+    }
+
+    /// Takes the names that a snapshot has of devices that this file does not name.
+    #[must_use]
+    pub fn or_of(mut self, machine: &Machine) -> Self {
+        let named = machine.details.iter().filter(|(_, detail)| !detail.name.is_empty());
+        self.remembered = named.map(|(at, detail)| (*at, clean(&detail.name))).collect();
+        self
     }
 
     /// Indexes the file; lines that it cannot place are skipped.
     fn parse(bytes: Vec<u8>) -> Self {
         let mut names = Self::default();
         let (mut vendor, mut class, mut start) = (None, None, 0);
-        for line in bytes.split(|byte| *byte == b'\n') {
+        for end in memchr::memchr_iter(b'\n', &bytes).chain([bytes.len()]) {
+            let line = &bytes[start..end];
             // Where a name stands: the line behind its id.
-            let (end, at) = (start + line.len(), |skip: usize| start + skip..start + line.len());
+            let at = |skip: usize| start + skip..end;
             match line {
                 [] | [b'#', ..] | [b'\t', b'\t', ..] => {}
                 [b'\t', rest @ ..] => match (vendor, class) {
