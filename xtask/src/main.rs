@@ -8,6 +8,7 @@
 )]
 #![allow(dead_code, reason = "scenarios take what they need from the rig")]
 
+mod bench;
 mod demo;
 mod faults;
 mod vm;
@@ -19,6 +20,8 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Development tasks of deploy-vfio")]
 enum Task {
+    /// Measure what `groups` costs.
+    Bench(bench::Options),
     /// Show the main job on a sample machine, without root.
     Demo(demo::Options),
     /// Run scenarios on a real Debian machine in QEMU.
@@ -29,6 +32,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Task::parse() {
+        Task::Bench(options) => bench::main(&options),
         Task::Demo(options) => demo::main(&options),
         Task::Vm(options) => vm::main(&options),
         Task::Faults(options) => faults::main(&options),
