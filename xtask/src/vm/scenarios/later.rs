@@ -28,6 +28,9 @@ fn moved(mut a: Guest) -> Result<()> {
 }
 
 /// A kernel is laid down and its own hooks are run, as its package does.
+///
+/// It is the old one under a new name, so it looks for its modules under the old name: a hook of
+/// the scenario's gives its initramfs both.
 fn new_kernel(mut a: Guest) -> Result<()> {
     let old = a.ok("uname -r")?;
     let new = old.replacen("-amd64", "-later-amd64", 1).replacen("6.1.0-", "6.1.0-9", 1);
@@ -36,6 +39,14 @@ fn new_kernel(mut a: Guest) -> Result<()> {
         "cp /boot/vmlinuz-{old} /boot/vmlinuz-{new} && cp /boot/config-{old} /boot/config-{new} && \
          cp -al /lib/modules/{old} /lib/modules/{new} && depmod {new}"
     ))?;
+    a.write(
+        "/etc/initramfs-tools/hooks/alias",
+        "0755",
+        &format!(
+            "#!/bin/sh\n[ \"$1\" = prereqs ] && exit 0\n[ \"$version\" = {new} ] || exit 0\n\
+             ln -s {new} \"$DESTDIR/lib/modules/{old}\"\n"
+        ),
+    )?;
     a.ok(&format!(
         "DEB_MAINT_PARAMS=configure run-parts --exit-on-error --arg={new} --arg=/boot/vmlinuz-{new} \
          /etc/kernel/postinst.d"
