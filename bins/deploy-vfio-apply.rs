@@ -73,8 +73,8 @@ fn allowed(path: &str) -> Result<(), Failure> {
         "etc/pam.d",
         "etc/ssh",
     ];
-    let plain =
-        path.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.contains('\0');
+    let plain = path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+        && !path.contains(char::is_control);
     let secret = |s: &&str| {
         path.strip_prefix(*s).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
     };
@@ -82,18 +82,25 @@ fn allowed(path: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let what = format!("a draft may not write `{}`", path.escape_debug());
-    Err(Usage::refused(what, &["paths are relative, below etc/, without `..`"]).into())
+    Err(Usage::refused(
+        what,
+        &["paths are relative, below etc/, without `..` or control characters"],
+    )
+    .into())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the draft is a file of the user, not of a root")]
 fn read(file: &std::path::Path) -> Result<String, Failure> {
     let mut text = String::new();
     let result = if file.as_os_str() == "-" {
-        std::io::stdin().take(LARGEST).read_to_string(&mut text)
+        std::io::stdin().take(LARGEST + 1).read_to_string(&mut text)
     } else {
-        std::fs::File::open(file).and_then(|file| file.take(LARGEST).read_to_string(&mut text))
+        std::fs::File::open(file).and_then(|file| file.take(LARGEST + 1).read_to_string(&mut text))
     };
     result
         .map_err(|error| Usage::refused(format!("cannot read {}: {error}", file.display()), &[]))?;
+    if text.len() as u64 > LARGEST {
+        return Err(Usage::refused("the draft is larger than 4 MiB", &[]).into());
+    }
     Ok(text)
 }

@@ -24,7 +24,12 @@ fn run(cx: &Context, args: Args) -> Result<(), Failure> {
             let what = format!("there is no operation {id}");
             return Err(Usage::refused(what, &["`deploy-vfio log` lists them"]).into());
         };
-        cx.print(change::diff(&operation.plan).trim_end());
+        let diff = change::diff(&operation.plan);
+        if cx.global().json {
+            vfio_cli::json::print(json!({ "operation": document(operation), "diff": diff }));
+        } else {
+            cx.print(diff.trim_end());
+        }
         return Ok(());
     }
     if cx.global().json {

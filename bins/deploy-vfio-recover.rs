@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use serde_json::json;
 use vfio_cli::{Context, Failure};
 use vfio_core::change;
 
@@ -14,7 +15,12 @@ fn main() -> ExitCode {
 
 fn run(cx: &Context) -> Result<(), Failure> {
     if cx.global().dry_run {
-        cx.print(match change::interrupted(cx.root())? {
+        let waiting = change::interrupted(cx.root())?;
+        if cx.global().json {
+            vfio_cli::json::print(json!({ "interrupted": waiting }));
+            return Ok(());
+        }
+        cx.print(match waiting {
             Some(id) => format!("Operation {id} would be recovered."),
             None => "Nothing to do.".into(),
         });
@@ -22,6 +28,14 @@ fn run(cx: &Context) -> Result<(), Failure> {
     }
     // Even where no operation waits, one may have died before it was one: that is swept too.
     let all = cx.engine(None, |settings| change::recover(cx.root(), settings))?;
+    if cx.global().json {
+        let all: Vec<_> = all
+            .iter()
+            .map(|r| json!({ "id": r.id, "outcome": r.outcome.to_string(), "kept": r.kept }))
+            .collect();
+        vfio_cli::json::print(json!({ "recovered": all }));
+        return Ok(());
+    }
     if all.is_empty() {
         cx.print("Nothing to do.");
     }

@@ -16,6 +16,10 @@ fn main() -> ExitCode {
 fn run(cx: &Context) -> Result<(), Failure> {
     let expected = vfio_grub::Expected::of(&cx.draft())?;
     vfio_grub::verify(cx.root(), &[], &expected)?;
+    if cx.global().json {
+        vfio_cli::json::print(serde_json::json!({ "ok": true }));
+        return Ok(());
+    }
     cx.print("The boot menu is complete.");
     Ok(())
 }

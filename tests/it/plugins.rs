@@ -97,9 +97,17 @@ fn as_root_a_program_that_others_may_write_to_is_not_run() {
 fn a_draft_may_not_leave_etc() {
     let dir = tempfile::tempdir().unwrap();
     let root = machine(dir.path());
-    for path in
-        ["../x", "/etc/x", "etc/../x", "usr/bin/x", "etc/shadow", "etc//x", "etc/sudoers.d/x"]
-    {
+    for path in [
+        "../x",
+        "/etc/x",
+        "etc/../x",
+        "usr/bin/x",
+        "etc/shadow",
+        "etc//x",
+        "etc/sudoers.d/x",
+        "etc/a\\nb",
+        "etc/\\u001b[31m",
+    ] {
         let draft = dir.path().join("draft.json");
         fs::write(&draft, format!(r#"{{"format":1,"files":{{"{path}":"x"}}}}"#)).unwrap();
         let refused = run(dir.path(), &root, &["apply", "--dry-run", draft.to_str().unwrap()]);
@@ -110,6 +118,7 @@ fn a_draft_may_not_leave_etc() {
         (r#"{"format":2,"files":{}}"#, 2),
         (r#"{"format":1}"#, 2),
         (r#"{"format":1,"files":{}}"#, 0),
+        (&" ".repeat((4 << 20) + 1), 6),
     ] {
         let draft = dir.path().join("draft.json");
         fs::write(&draft, text).unwrap();

@@ -65,7 +65,8 @@ impl Context {
 
     fn say_undone(&self, undone: Option<Undone>, how: &str) -> Result<Done, Failure> {
         let Some(undone) = undone else {
-            return Err(Usage::refused("another run was faster", &[]).into());
+            let late = Usage::refused("another run was faster", &["`deploy-vfio log` tells"]);
+            return Err(late.exiting(vfio_core::Exit::Busy).into());
         };
         for path in &undone.kept {
             self.say(format!("Kept as you edited it: /{path}"));

@@ -161,5 +161,10 @@ fn read_snapshot(path: &std::path::Path) -> Result<Machine, Failure> {
     let shown = path.display();
     let text = std::fs::read_to_string(path)
         .map_err(|error| Usage::refused(format!("cannot read {shown}: {error}"), &[]))?;
-    Ok(Machine::from_snapshot(&text)?)
+    Machine::from_snapshot(&text).map_err(|error| match error {
+        vfio_core::Error::Refused { what, because, help } => {
+            vfio_core::Error::Refused { what: format!("{shown}: {what}"), because, help }.into()
+        }
+        error => error.into(),
+    })
 }

@@ -62,7 +62,8 @@ pub struct Global {
     pub ignore_distro: bool,
 
     /// Exit with 1 when changes are pending; only with --dry-run
-    #[arg(long, requires = "dry_run")]
+    #[arg(long, requires = "dry_run", env = "DEPLOY_VFIO_EXIT_CODE", hide_env = true,
+          value_parser = FalseyValueParser::new())]
     pub exit_code: bool,
 
     #[command(flatten)]
@@ -81,6 +82,7 @@ impl Global {
             ("DEPLOY_VFIO_VERBOSE", self.verbose),
             ("DEPLOY_VFIO_NO_REBUILD", self.no_rebuild),
             ("DEPLOY_VFIO_IGNORE_DISTRO", self.ignore_distro),
+            ("DEPLOY_VFIO_EXIT_CODE", self.exit_code),
         ];
         let mut all: Vec<(&str, OsString)> =
             flags.into_iter().filter(|(_, on)| *on).map(|(name, _)| (name, "1".into())).collect();

@@ -37,10 +37,10 @@ pub fn main<A: Args>(
 fn command<A: Args>(name: &'static str, about: &'static str) -> clap::Command {
     let command = clap::Command::new(name)
         .bin_name(format!("deploy-vfio {name}"))
-        .about(about)
         .version(env!("CARGO_PKG_VERSION"))
         .max_term_width(100);
-    Global::augment_args(A::augment_args(command))
+    // After the arguments: clap takes the doc comment of each `Args` for the program's own.
+    Global::augment_args(A::augment_args(command)).about(about).long_about(None)
 }
 
 fn parse<A: Args>(matches: &ArgMatches) -> Result<(Global, A), clap::Error> {
@@ -51,4 +51,19 @@ fn parse<A: Args>(matches: &ArgMatches) -> Result<(Global, A), clap::Error> {
 pub(crate) fn said(error: &clap::Error) -> ExitCode {
     let _ = error.print();
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words of its own.
+    #[derive(Args)]
+    struct None {}
+
+    #[test]
+    fn help_says_what_the_program_does() {
+        let help = command::<None>("x", "Do x").render_long_help().to_string();
+        assert!(help.starts_with("Do x\n"), "{help}");
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use rustix::io::Errno;
+
 /// The result of everything here that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -115,6 +117,14 @@ pub enum Error {
         /// The edited files.
         paths: Vec<String>,
     },
+    /// Files were edited since the operation that is to be done again was taken back.
+    #[error("operation {id} cannot be done again: {} since", edited(.paths))]
+    RedoConflict {
+        /// The operation's number.
+        id: u32,
+        /// The edited files.
+        paths: Vec<String>,
+    },
     /// A program that rebuilds something failed; everything was put back.
     #[error("{program} failed: {status}")]
     Program {
@@ -141,6 +151,11 @@ pub enum Error {
     },
 }
 
+/// Files that only root may read, and we are somebody else.
+fn is_denied(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::ACCESS.raw_os_error())
+}
+
 fn edited(paths: &[String]) -> String {
     match paths {
         [one] => format!("/{one} was edited"),
@@ -151,11 +166,12 @@ fn edited(paths: &[String]) -> String {
 impl Advice for Error {
     fn exit(&self) -> Exit {
         match self {
+            Self::Io { source, .. } if is_denied(source) => Exit::Refused,
             Self::Io { .. } | Self::Malformed { .. } | Self::Program { .. } => Exit::Failed,
             Self::Changed { .. } | Self::Busy { .. } => Exit::Busy,
             Self::Refused { .. } => Exit::Refused,
             Self::NeedsRecovery { .. } | Self::Damaged { .. } => Exit::NeedsRecovery,
-            Self::Conflict { .. } => Exit::Conflict,
+            Self::Conflict { .. } | Self::RedoConflict { .. } => Exit::Conflict,
             Self::Unverified { .. } => Exit::Unverified,
             Self::Interrupted { signal: 15 } => Exit::Terminated,
             Self::Interrupted { .. } => Exit::Interrupted,
@@ -166,7 +182,7 @@ impl Advice for Error {
         match self {
             Self::Refused { because, .. } | Self::Unverified { because, .. } => because.clone(),
             Self::Program { output, .. } => output.clone(),
-            Self::Conflict { paths, .. } if paths.len() > 1 => {
+            Self::Conflict { paths, .. } | Self::RedoConflict { paths, .. } if paths.len() > 1 => {
                 paths.iter().map(|path| format!("/{path} was edited")).collect()
             }
             _ => Vec::new(),
@@ -185,6 +201,10 @@ impl Advice for Error {
             Self::Conflict { .. } => {
                 one("`--keep` leaves the edited files as they are, `--restore` takes the old ones")
             }
+            Self::RedoConflict { .. } => one(
+                "move the edited files away and redo, or run the operation's command anew over them",
+            ),
+            Self::Io { source, .. } if is_denied(source) => one("run it as root, with sudo"),
             Self::Program { .. } => one("everything is as before; mend the cause and run it again"),
             _ => Vec::new(),
         }
@@ -199,5 +219,22 @@ pub(crate) trait At<T> {
 impl<T, E: Into<io::Error>> At<T> for Result<T, E> {
     fn at(self, action: &'static str, path: &str) -> Result<T> {
         self.map_err(|source| Error::Io { action, path: path.to_owned(), source: source.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_not_read_is_told_who_may() {
+        let denied = Errno::ACCESS.into();
+        let error = Error::Io { action: "open", path: "x".to_owned(), source: denied };
+        assert_eq!(error.exit(), Exit::Refused);
+        assert_eq!(error.help(), ["run it as root, with sudo"]);
+        let source = Errno::IO.into();
+        let error = Error::Io { action: "open", path: "x".to_owned(), source };
+        assert_eq!(error.exit(), Exit::Failed);
+        assert!(error.help().is_empty());
     }
 }

@@ -24,6 +24,7 @@ use crate::error::{At, Result};
 
 /// Files larger than this are not configuration and not facts: reading stops with an error.
 const LARGEST: usize = 256 << 20;
+const NOT_REGULAR: &str = "it is not a regular file";
 
 /// A directory tree that facts and files are read from: `/`, a mounted disk, or a test.
 ///
@@ -79,7 +80,8 @@ impl Root {
         };
         let stat = rustix::fs::fstat(&fd).at("inspect", path)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(io::Error::from(io::ErrorKind::InvalidInput)).at("read as a file", path);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, NOT_REGULAR))
+                .at("read as a file", path);
         }
         read_all(fd, stat.st_size).or_else(vanished).at("read", path)
     }

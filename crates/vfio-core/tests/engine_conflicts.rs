@@ -313,3 +313,50 @@ fn attributes_and_owners_come_back() {
     assert_eq!(xattr::get(&file, "user.note").unwrap().unwrap(), b"\x00\xff");
     assert_eq!(read(dir.path(), "etc/modules"), "loop\n");
 }
+
+#[test]
+fn what_could_not_be_taken_back_is_not_written() {
+    let (dir, root) = machine();
+    let with = |files: &[(&str, usize)]| {
+        let mut draft = Draft::new(&root);
+        for &(path, size) in files {
+            draft.write(path, vec![b'x'; size]).unwrap();
+        }
+        change::apply(&root, &draft.finish("test").unwrap(), &settings(&NoRebuild))
+    };
+    let most = 1 << 20;
+    let too_large = with(&[("etc/new", most + 1)]).unwrap_err();
+    assert_eq!(too_large.because(), ["it is larger than 1 MiB"]);
+    let both = with(&[("etc/new", 1), ("etc/new/below", 1)]).unwrap_err();
+    assert_eq!(both.because(), ["the plan makes /etc/new a file"]);
+    for error in [too_large, both] {
+        assert_eq!(error.exit(), Exit::Refused);
+    }
+    assert!(change::history(&root).unwrap().is_empty());
+    assert_eq!(read(dir.path(), "etc/new"), "(absent)");
+
+    with(&[("etc/new", most)]).unwrap();
+    change::undo(&root, OnConflict::Stop, &settings(&NoRebuild)).unwrap();
+    assert_eq!(read(dir.path(), "etc/new"), "(absent)");
+}
+
+#[test]
+fn a_redo_over_an_edit_names_a_way_out_that_redo_has() {
+    let (dir, root) = machine();
+    change::apply(&root, &plan(&root), &settings(&NoRebuild)).unwrap();
+    fs::write(dir.path().join("etc/modules"), "mine\n").unwrap();
+    change::undo(&root, OnConflict::Keep, &settings(&NoRebuild)).unwrap();
+    let error = change::redo(&root, &settings(&NoRebuild)).unwrap_err();
+    assert_eq!(error.exit(), Exit::Conflict);
+    assert!(error.to_string().contains("cannot be done again: /etc/modules"), "{error}");
+    assert!(!error.help().concat().contains("--keep"), "{:?}", error.help());
+    assert_eq!(read(dir.path(), "etc/modules"), "mine\n");
+}
+
+#[test]
+fn a_directory_that_is_no_record_is_no_operation() {
+    let (dir, root) = machine();
+    change::apply(&root, &plan(&root), &settings(&NoRebuild)).unwrap();
+    fs::create_dir(dir.path().join("var/lib/deploy-vfio/tx/0000001")).unwrap();
+    assert_eq!(change::history(&root).unwrap().len(), 1);
+}

@@ -9,7 +9,7 @@ pub enum Error {
     #[error("this machine does not boot through a menu that grub-mkconfig makes")]
     Loader(Loader),
     /// A fragment holds something that is no kernel parameter.
-    #[error("/{path}: {source}")]
+    #[error("/{path} is no list of kernel parameters")]
     Fragment {
         /// The fragment.
         path: String,

@@ -21,11 +21,19 @@ pub(crate) fn check(root: &Root, plan: &Plan) -> Result<()> {
     for change in &plan.changes {
         let target = target(root, change)?;
         check_target(root, &target)?;
+        change.after.check_size(&change.path)?;
+        if let Some(dir) = parents(&change.path).into_iter().find(|dir| is_file(plan, dir)) {
+            return Err(refuse(&change.path, &format!("the plan makes /{dir} a file"), None));
+        }
         if !seen.insert(target) {
             return Err(refuse(&change.path, "the plan names it twice, through a link", None));
         }
     }
     Ok(())
+}
+
+fn is_file(plan: &Plan, path: &str) -> bool {
+    plan.changes.iter().any(|c| c.path == path && matches!(c.after, Image::File { .. }))
 }
 
 fn target(root: &Root, change: &Change) -> Result<String> {
@@ -159,7 +167,7 @@ pub(crate) fn redo(root: &Root, id: u32, forward: &Part) -> Result<Part> {
         }
     }
     if !edited.is_empty() {
-        return Err(Error::Conflict { id, paths: edited });
+        return Err(Error::RedoConflict { id, paths: edited });
     }
     part(root, &forward.title, forward.notes.clone(), steps, id)
 }

@@ -12,6 +12,7 @@ use crate::{
 
 /// Configuration files are small; a larger one is refused rather than copied into a journal.
 const LARGEST: u64 = 1 << 20;
+const TOO_LARGE: &str = "it is larger than 1 MiB";
 
 /// Attributes that a security module gives to new files.
 const LABELS: &[&str] = &["security.selinux", "security.SMACK64", "security.ima", "security.evm"];
@@ -107,7 +108,7 @@ impl Image {
 
     fn read_file(root: &Root, path: &str, stat: &Stat) -> Result<Self> {
         if u64::try_from(stat.st_size).is_ok_and(|size| size > LARGEST) {
-            return Err(refuse(path, "it is larger than 1 MiB", None));
+            return Err(refuse(path, TOO_LARGE, None));
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         // A file that is written while it is read is read again.
@@ -118,7 +119,7 @@ impl Image {
             let file = std::fs::File::from(fd.try_clone().at("read", path)?);
             file.take(LARGEST + 1).read_to_end(&mut bytes).at("read", path)?;
             if bytes.len() as u64 > LARGEST {
-                return Err(refuse(path, "it is larger than 1 MiB", None));
+                return Err(refuse(path, TOO_LARGE, None));
             }
             let xattrs = xattrs(&fd).at("read the attributes of", path)?;
             let again = rustix::fs::fstat(&fd).at("inspect", path)?;
@@ -129,6 +130,14 @@ impl Image {
             }
         }
         Err(Error::Changed { path: path.to_owned() })
+    }
+
+    /// Refuses what could be written to `path` but not read again, and so never taken back.
+    pub(crate) fn check_size(&self, path: &str) -> Result<()> {
+        match self.bytes() {
+            Some(bytes) if bytes.len() as u64 > LARGEST => Err(refuse(path, TOO_LARGE, None)),
+            _ => Ok(()),
+        }
     }
 
     /// The content, when this is a file.

@@ -30,7 +30,7 @@ impl Folder {
     /// Opens a directory that must exist.
     pub(crate) fn open(root: &Root, path: &str) -> Result<Self> {
         Self::find(root, path)?
-            .ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound))
+            .ok_or_else(|| std::io::Error::other("it is not a directory, or not there"))
             .at("open", path)
     }
 

@@ -45,7 +45,7 @@ pub(crate) fn tx_path(id: u32) -> String {
 
 /// The numbers of all recorded operations, ascending.
 pub(crate) fn ids(root: &Root) -> Result<Vec<u32>> {
-    let whole = |name: &String| (name.len() >= 6).then(|| name.parse().ok()).flatten();
+    let whole = |name: &String| name.parse().ok().filter(|id| *name == format!("{id:06}"));
     let mut ids: Vec<u32> = root.names(TX)?.iter().filter_map(whole).collect();
     ids.sort_unstable();
     Ok(ids)

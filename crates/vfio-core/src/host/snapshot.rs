@@ -48,7 +48,7 @@ fn not_a_snapshot(error: &serde_json::Error) -> Error {
     Error::Refused {
         what: "this is not a machine snapshot that can be read".to_owned(),
         because: vec![visible(&error.to_string())],
-        help: Vec::new(),
+        help: vec!["`deploy-vfio host --json > FILE` writes one".to_owned()],
     }
 }
 
