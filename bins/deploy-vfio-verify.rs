@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use vfio_cli::{Context, Failure};
+use vfio_cli::{Context, Failure, Usage};
+use vfio_core::{Error, Exit};
 
 #[derive(clap::Args)]
 struct Args {}
@@ -13,9 +14,20 @@ fn main() -> ExitCode {
     })
 }
 
+/// Nothing was undertaken here, so nothing was rolled back: a check found something.
+fn found(error: Error) -> Failure {
+    match error {
+        Error::Unverified { what, because } => {
+            let help = ["`update-grub` and `update-initramfs -u -k all` make them anew"];
+            Usage::new(what, &help).because(because).exiting(Exit::Failed).into()
+        }
+        error => error.into(),
+    }
+}
+
 fn run(cx: &Context) -> Result<(), Failure> {
     let expected = vfio_grub::Expected::of(&cx.draft())?;
-    vfio_grub::verify(cx.root(), &[], &expected)?;
+    vfio_grub::verify(cx.root(), &[], &expected).map_err(found)?;
     if cx.global().json {
         vfio_cli::json::print(serde_json::json!({ "ok": true }));
         return Ok(());

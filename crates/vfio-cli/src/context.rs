@@ -82,7 +82,7 @@ impl Context {
 
     /// Prints talk, a line, unless `--quiet`.
     pub fn say(&self, line: impl AsRef<str>) {
-        if !self.global.quiet {
+        if !self.global.quiet && !self.global.json {
             output::talk(line.as_ref());
         }
     }

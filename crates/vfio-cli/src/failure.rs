@@ -31,14 +31,15 @@ impl Failure {
             because.push(cause.to_string());
             source = cause.source();
         }
-        if as_json {
-            return json::error(&self.0.to_string(), &because, &self.0.help(), self.exit());
-        }
         let first = self.0.to_string();
-        // A silent failure has said everything on standard output already.
-        if !first.is_empty() {
-            output::error(&format!("{program}: {first}"));
+        if first.is_empty() {
+            // Standard output has said everything already.
+            return;
         }
+        if as_json {
+            return json::error(&first, &because, &self.0.help(), self.exit());
+        }
+        output::error(&format!("{program}: {first}"));
         because.iter().for_each(|line| output::detail("because:", line));
         self.0.help().iter().for_each(|line| output::detail("help:", line));
     }
@@ -48,6 +49,7 @@ impl Failure {
 #[derive(Debug)]
 pub struct Usage {
     what: String,
+    because: Vec<String>,
     help: Vec<String>,
     exit: Exit,
 }
@@ -57,19 +59,25 @@ impl Usage {
     #[must_use]
     pub fn new(what: impl Into<String>, help: &[&str]) -> Self {
         let help = help.iter().map(|line| (*line).to_owned()).collect();
-        Self { what: what.into(), help, exit: Exit::Usage }
+        Self { what: what.into(), because: Vec::new(), help, exit: Exit::Usage }
     }
 
     /// An exit status of 1 for what standard output already says.
     #[must_use]
     pub fn found() -> Self {
-        Self { what: String::new(), help: Vec::new(), exit: Exit::Failed }
+        Self { exit: Exit::Failed, ..Self::new("", &[]) }
     }
 
     /// A refusal: something this machine, user or terminal cannot do.
     #[must_use]
     pub fn refused(what: impl Into<String>, help: &[&str]) -> Self {
         Self { exit: Exit::Refused, ..Self::new(what, help) }
+    }
+
+    /// The same with reasons, one a line.
+    #[must_use]
+    pub fn because(self, because: Vec<String>) -> Self {
+        Self { because, ..self }
     }
 
     /// The same, ending a program with `exit`.
@@ -90,6 +98,10 @@ impl std::error::Error for Usage {}
 impl Advice for Usage {
     fn exit(&self) -> Exit {
         self.exit
+    }
+
+    fn because(&self) -> Vec<String> {
+        self.because.clone()
     }
 
     fn help(&self) -> Vec<String> {

@@ -1,9 +1,12 @@
 //! Standard output for data, standard error for talk.
 //!
-//! A write that fails is dropped: a reader that went away (`head`) or a full disk must never end
-//! a program half way through an operation, as `println!` would.
+//! A write that fails never ends a program half way through an operation, as `println!` would: a
+//! reader that went away (`head`) is no fault, a full disk is told by the exit status at the end.
 
-use std::io::Write;
+use std::{
+    io::{self, ErrorKind, Write},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use anstyle::{AnsiColor, Style};
 
@@ -12,9 +15,24 @@ const RED: Style = AnsiColor::Red.on_default();
 const GREEN: Style = AnsiColor::Green.on_default();
 const CYAN: Style = AnsiColor::Cyan.on_default();
 
+/// Whether data was lost: a full disk, not a reader that went away.
+static LOST: AtomicBool = AtomicBool::new(false);
+
 /// Data, a line.
 pub(crate) fn data(line: &str) {
-    let _ = writeln!(anstream::stdout(), "{line}");
+    note(writeln!(anstream::stdout(), "{line}"));
+}
+
+/// Whether standard output has all the data; `false` once a write of it failed.
+pub(crate) fn is_whole() -> bool {
+    note(anstream::stdout().flush());
+    !LOST.load(Ordering::Relaxed)
+}
+
+fn note(written: io::Result<()>) {
+    if written.is_err_and(|error| error.kind() != ErrorKind::BrokenPipe) {
+        LOST.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Talk, a line.
@@ -67,6 +85,6 @@ fn coloured(lines: &[&str]) {
             [b'@', ..] => CYAN,
             _ => Style::new(),
         };
-        let _ = writeln!(out, "{style}{line}{style:#}");
+        note(writeln!(out, "{style}{line}{style:#}"));
     }
 }

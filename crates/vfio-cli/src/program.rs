@@ -4,7 +4,7 @@ use std::{ffi::OsString, process::ExitCode};
 
 use clap::{ArgMatches, Args, FromArgMatches};
 
-use crate::{Context, Failure, Global};
+use crate::{Context, Failure, Global, output};
 
 /// Runs the program `deploy-vfio-<name>`: reads its words, calls `program`, tells a failure.
 pub fn main<A: Args>(
@@ -26,7 +26,11 @@ pub fn main<A: Args>(
     let result = Context::new(name, global, words.get(1..).unwrap_or_default())
         .and_then(|cx| program(&cx, args));
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) if output::is_whole() => ExitCode::SUCCESS,
+        Ok(()) => {
+            output::error(&format!("deploy-vfio {name}: standard output could not be written"));
+            ExitCode::FAILURE
+        }
         Err(failure) => {
             failure.tell(&format!("deploy-vfio {name}"), json);
             ExitCode::from(failure.exit())
