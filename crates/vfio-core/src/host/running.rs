@@ -169,16 +169,21 @@ fn bound(machine: &Machine, promise: &Promise) -> Finding {
     Finding { ok, text }
 }
 
-/// Where a device with these ids sits now, if it moved.
+/// Where devices with these ids sit now, besides the one that the running entry keeps.
 fn elsewhere(machine: &Machine, promise: &Promise, ids: &str) -> String {
-    let moved = machine.pci.devices().iter().find(|device| {
-        (device.vendor, device.device) == promise.ids && device.driver.as_deref() != Some(VFIO_PCI)
+    let entry = machine.boot.cmdline.value("deploy_vfio.entry").unwrap_or_default();
+    let kept: Option<Address> = entry.strip_prefix("deploy-vfio-").and_then(|at| at.parse().ok());
+    let moved = machine.pci.devices().iter().filter(|device| {
+        (device.vendor, device.device) == promise.ids
+            && device.driver.as_deref() != Some(VFIO_PCI)
+            && Some(device.address) != kept
     });
-    match moved {
-        Some(device) => {
-            format!("{ids} is now at {}: run the command that bound it again", device.address)
+    let moved: Vec<String> = moved.map(|device| device.address.to_string()).collect();
+    match moved.is_empty() {
+        true => format!("no other device is {ids}"),
+        false => {
+            format!("{ids} is now at {}: run the command that bound it again", moved.join(", "))
         }
-        None => format!("no other device is {ids}"),
     }
 }
 
@@ -245,6 +250,20 @@ mod tests {
             [
                 "0000:01:00.0 is not there; 1234:1111 is now at 0000:03:00.0: run the command that bound it again"
             ]
+        );
+    }
+
+    #[test]
+    fn of_two_twins_the_one_that_the_entry_keeps_did_not_move() {
+        let twins = vec![
+            device("0000:02:00.0", (0x1234, 0x1111), "bochs-drm"),
+            device("0000:09:00.0", (0x1234, 0x1111), "bochs-drm"),
+        ];
+        let line = format!("deploy_vfio.entry=deploy-vfio-0000:02:00.0 {BIND}");
+        let faults = faults(&line, twins);
+        assert!(
+            faults.iter().any(|f| f.contains("1234:1111 is now at 0000:09:00.0:")),
+            "{faults:?}"
         );
     }
 

@@ -22,7 +22,7 @@ fn moved(mut a: Guest) -> Result<()> {
     drivers(&mut a, Some(Card::SecondVga), &[])?;
     let said = a.fails("deploy-vfio status", 1)?;
     ensure!(said.contains("0000:01:00.0 is not there") && said.contains(ids), "{said}");
-    ensure!(said.contains(&now), "status does not name {now}:\n{said}");
+    ensure!(said.contains(&format!("is now at {now}")), "status does not name {now}:\n{said}");
     a.power_off()?;
     Ok(())
 }
