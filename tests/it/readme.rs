@@ -20,8 +20,8 @@ fn blocks<'a>(readme: &'a str, language: &str) -> Vec<Vec<&'a str>> {
     blocks
 }
 
-#[test]
-fn every_command_of_the_readme_works_on_the_sample_machine() {
+/// The README, and the machine that its samples are from.
+fn readme_and_machine() -> (String, tempfile::TempDir) {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = fs::read_to_string(project.join("README.md")).unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -29,6 +29,12 @@ fn every_command_of_the_readme_works_on_the_sample_machine() {
         .unwrap()
         .lay_out(dir.path())
         .unwrap();
+    (readme, dir)
+}
+
+#[test]
+fn every_command_of_the_readme_works_on_the_sample_machine() {
+    let (readme, dir) = readme_and_machine();
     let mut count = 0;
     for line in blocks(&readme, "sh").concat() {
         let Some(words) = line.split('#').next().and_then(|l| l.strip_prefix("deploy-vfio "))
@@ -46,13 +52,7 @@ fn every_command_of_the_readme_works_on_the_sample_machine() {
 
 #[test]
 fn the_sample_output_of_the_readme_is_what_is_printed() {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = fs::read_to_string(project.join("README.md")).unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    Description::read(&project.join("machines/two-gpus.json"))
-        .unwrap()
-        .lay_out(dir.path())
-        .unwrap();
+    let (readme, dir) = readme_and_machine();
     let mut printed = String::new();
     for words in [&["groups"][..], &["multiboot", "last", "--dry-run"]] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_deploy-vfio"));
