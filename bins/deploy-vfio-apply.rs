@@ -1,10 +1,13 @@
-//! `deploy-vfio apply [FILE]`: carries out a draft that another program wrote, as JSON.
+//! `deploy-vfio apply [FILE]`: makes the machine what a document says.
 //!
-//! The document is `{"format":1,"files":{"etc/…":"text"|null}}`; `null` removes a file. Only files
+//! Two kinds of document, told apart by their first character: a setup in TOML, with a table for
+//! each feature and the words of its command as keys; or, in JSON, a draft that another program
+//! wrote: `{"format":1,"files":{"etc/…":"text"|null}}`, where `null` removes a file and only files
 //! below `/etc` may be named.
 
 use std::{collections::BTreeMap, io::Read, process::ExitCode};
 
+use deploy_vfio::Setup;
 use serde::Deserialize;
 use vfio_cli::{Context, Failure, Usage};
 
@@ -12,7 +15,7 @@ const LARGEST: u64 = 4 << 20;
 
 #[derive(clap::Args)]
 struct Args {
-    /// The draft; `-` reads standard input
+    /// A setup (TOML) or another program's draft (JSON); `-` reads standard input
     #[arg(default_value = "-")]
     file: std::path::PathBuf,
 }
@@ -28,11 +31,15 @@ struct Wire {
 }
 
 fn main() -> ExitCode {
-    vfio_cli::main("apply", "Carry out a draft that another program wrote", run)
+    vfio_cli::main("apply", "Make the machine what a setup or a plugin's draft says", run)
 }
 
 fn run(cx: &Context, args: Args) -> Result<(), Failure> {
-    let wire = parse(&read(&args.file)?)?;
+    let text = read(&args.file)?;
+    if !text.trim_start().starts_with('{') {
+        return Setup::from_toml(&text, &args.file.display().to_string())?.carry_out(cx);
+    }
+    let wire = parse(&text)?;
     let machine = cx.machine()?;
     let mut draft = cx.draft();
     for (path, text) in wire.files {
@@ -45,9 +52,7 @@ fn run(cx: &Context, args: Args) -> Result<(), Failure> {
     if let Some(title) = wire.title {
         draft.note(title);
     }
-    vfio_grub::render(&mut draft, &machine.boot)?;
-    let expected = vfio_grub::Expected::of(&draft)?;
-    cx.commit(draft, Some(&|root, staged| vfio_grub::verify(root, staged, &expected)))
+    deploy_vfio::finish(cx, draft, &machine)
 }
 
 fn parse(text: &str) -> Result<Wire, Failure> {
@@ -89,7 +94,7 @@ fn allowed(path: &str) -> Result<(), Failure> {
     .into())
 }
 
-#[expect(clippy::disallowed_methods, reason = "the draft is a file of the user, not of a root")]
+#[expect(clippy::disallowed_methods, reason = "it is a file of the user, not of a root")]
 fn read(file: &std::path::Path) -> Result<String, Failure> {
     let mut text = String::new();
     let result = if file.as_os_str() == "-" {
@@ -100,7 +105,7 @@ fn read(file: &std::path::Path) -> Result<String, Failure> {
     result
         .map_err(|error| Usage::refused(format!("cannot read {}: {error}", file.display()), &[]))?;
     if text.len() as u64 > LARGEST {
-        return Err(Usage::refused("the draft is larger than 4 MiB", &[]).into());
+        return Err(Usage::refused("the document is larger than 4 MiB", &[]).into());
     }
     Ok(text)
 }

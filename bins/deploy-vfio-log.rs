@@ -11,6 +11,9 @@ struct Args {
     /// Show the changes of this operation
     #[arg(value_name = "N")]
     operation: Option<u32>,
+    /// Print what is deployed as a setup that `deploy-vfio apply` takes
+    #[arg(long, conflicts_with = "operation")]
+    as_toml: bool,
 }
 
 fn main() -> ExitCode {
@@ -18,6 +21,10 @@ fn main() -> ExitCode {
 }
 
 fn run(cx: &Context, args: Args) -> Result<(), Failure> {
+    if args.as_toml {
+        cx.print(deploy_vfio::declared(cx.root())?.to_toml()?.trim_end());
+        return Ok(());
+    }
     let history = change::history(cx.root())?;
     if let Some(id) = args.operation {
         let Some(operation) = history.iter().find(|operation| operation.id == id) else {

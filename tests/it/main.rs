@@ -5,5 +5,6 @@
 mod plugins;
 mod product;
 mod readme;
+mod setup;
 mod snapshot;
 mod tidy;

@@ -16,6 +16,12 @@ impl<E: Advice + 'static> From<E> for Failure {
     }
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl Failure {
     /// The exit status that it ends a program with.
     #[must_use]

@@ -13,37 +13,38 @@ use clap::{Args, builder::FalseyValueParser};
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Show what would change, and change nothing
-    #[arg(long, short = 'n', env = "DEPLOY_VFIO_DRY_RUN", hide_env = true,
+    #[arg(long, global = true, short = 'n', env = "DEPLOY_VFIO_DRY_RUN", hide_env = true,
           value_parser = FalseyValueParser::new())]
     pub dry_run: bool,
 
     /// Do not ask
-    #[arg(long, short = 'y', env = "DEPLOY_VFIO_YES", hide_env = true,
+    #[arg(long, global = true, short = 'y', env = "DEPLOY_VFIO_YES", hide_env = true,
           value_parser = FalseyValueParser::new())]
     pub yes: bool,
 
     /// Print one JSON document instead of text
-    #[arg(long, env = "DEPLOY_VFIO_JSON", hide_env = true,
+    #[arg(long, global = true, env = "DEPLOY_VFIO_JSON", hide_env = true,
           value_parser = FalseyValueParser::new())]
     pub json: bool,
 
     /// Print results and errors only
-    #[arg(long, short = 'q', env = "DEPLOY_VFIO_QUIET", hide_env = true,
+    #[arg(long, global = true, short = 'q', env = "DEPLOY_VFIO_QUIET", hide_env = true,
           value_parser = FalseyValueParser::new())]
     pub quiet: bool,
 
     /// Say more about what is being done
-    #[arg(long, env = "DEPLOY_VFIO_VERBOSE", hide_env = true,
+    #[arg(long, global = true, env = "DEPLOY_VFIO_VERBOSE", hide_env = true,
           value_parser = FalseyValueParser::new())]
     pub verbose: bool,
 
     /// Work on the system below DIR instead of /
-    #[arg(long, value_name = "DIR", env = "DEPLOY_VFIO_ROOT", hide_env = true)]
+    #[arg(long, global = true, value_name = "DIR", env = "DEPLOY_VFIO_ROOT", hide_env = true)]
     pub root: Option<PathBuf>,
 
     /// Plan against a described machine (`deploy-vfio host --json`); changes nothing
     #[arg(
         long,
+        global = true,
         value_name = "FILE",
         env = "DEPLOY_VFIO_MACHINE",
         hide_env = true,
@@ -52,17 +53,17 @@ pub struct Global {
     pub machine: Option<PathBuf>,
 
     /// Leave initramfs and boot menu to be rebuilt by hand
-    #[arg(long, env = "DEPLOY_VFIO_NO_REBUILD", hide_env = true,
+    #[arg(long, global = true, env = "DEPLOY_VFIO_NO_REBUILD", hide_env = true,
           value_parser = FalseyValueParser::new())]
     pub no_rebuild: bool,
 
     /// Work on distributions that deploy-vfio does not know
-    #[arg(long, env = "DEPLOY_VFIO_IGNORE_DISTRO", hide_env = true,
+    #[arg(long, global = true, env = "DEPLOY_VFIO_IGNORE_DISTRO", hide_env = true,
           value_parser = FalseyValueParser::new())]
     pub ignore_distro: bool,
 
     /// Exit with 1 when changes are pending; only with --dry-run
-    #[arg(long, requires = "dry_run", env = "DEPLOY_VFIO_EXIT_CODE", hide_env = true,
+    #[arg(long, global = true, requires = "dry_run", env = "DEPLOY_VFIO_EXIT_CODE", hide_env = true,
           value_parser = FalseyValueParser::new())]
     pub exit_code: bool,
 

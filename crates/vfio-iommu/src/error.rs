@@ -14,7 +14,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A word that no machine could accept.
-    #[error("`{}` is not {what}", word.escape_debug())]
+    #[error("`{}` is not {what}; write {form}", word.escape_debug())]
     Word {
         /// The word, cut when it is long.
         word: String,
@@ -179,7 +179,7 @@ impl Advice for Error {
     fn help(&self) -> Vec<String> {
         let one = |text: &str| vec![text.to_owned()];
         match self {
-            Self::Word { form, .. } => vec![format!("write {form}")],
+            Self::Word { .. } => Vec::new(),
             Self::NoIommu(diagnosis) => diagnosis.help(),
             Self::NoSuchGroup { .. } => one("`deploy-vfio groups` shows what is in each"),
             Self::Protected { group, reasons } => protected_help(*group, reasons),

@@ -1,0 +1,73 @@
+//! What the programs combine: the words of each feature, and the one plan made from several of
+//! them.
+//!
+//! A feature's words are the arguments of its program, the table of its name in a TOML file, an
+//! option of the combined command line and an answer to the wizard. All of them end in
+//! [`Setup::carry_out`], so a feature is planned in one way only, and what was asked for is written
+//! down beside what it made ([`DECLARED`]).
+
+mod declared;
+mod hugepages;
+mod multiboot;
+mod wanted;
+mod words;
+
+use vfio_cli::{Context, Failure};
+use vfio_core::{change::Draft, host::Machine};
+
+pub use declared::{DECLARED, declared};
+pub use hugepages::Hugepages;
+pub use multiboot::Multiboot;
+pub use wanted::Wanted;
+
+use serde::{Deserialize, Serialize};
+
+/// What a machine is to be: the words of each feature; `None` leaves a feature as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Setup {
+    /// `deploy-vfio hugepages`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hugepages: Option<Wanted<Hugepages>>,
+    /// `deploy-vfio multiboot`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multiboot: Option<Wanted<Multiboot>>,
+}
+
+impl Setup {
+    /// Plans every feature that is named, shows the plan and carries it out as one operation.
+    ///
+    /// # Errors
+    ///
+    /// What a feature refuses, and what the engine does.
+    pub fn carry_out(&self, cx: &Context) -> Result<(), Failure> {
+        let machine = cx.machine()?;
+        let mut draft = cx.draft();
+        self.plan(&mut draft, &machine)?;
+        finish(cx, draft, &machine)
+    }
+
+    /// Writes into `draft` what every named feature makes, in the order that later ones need.
+    fn plan(&self, draft: &mut Draft<'_>, machine: &Machine) -> Result<(), Failure> {
+        if let Some(wanted) = &self.hugepages {
+            hugepages::plan(draft, machine, wanted)?;
+            declared::declare(draft, "hugepages", wanted)?;
+        }
+        if let Some(wanted) = &self.multiboot {
+            multiboot::plan(draft, machine, wanted)?;
+            declared::declare(draft, "multiboot", wanted)?;
+        }
+        Ok(())
+    }
+}
+
+/// Renders what GRUB reads from the fragments in `draft`, and gives it to the engine.
+///
+/// # Errors
+///
+/// Fragments that cannot be rendered, and what the engine refuses.
+pub fn finish(cx: &Context, mut draft: Draft<'_>, machine: &Machine) -> Result<(), Failure> {
+    vfio_grub::render(&mut draft, &machine.boot)?;
+    let expected = vfio_grub::Expected::of(&draft)?;
+    cx.commit(draft, Some(&|root, staged| vfio_grub::verify(root, staged, &expected)))
+}
