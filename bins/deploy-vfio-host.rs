@@ -1,18 +1,27 @@
-//! `deploy-vfio host [--json]`: all facts about this machine, for bug reports and `--machine`.
+//! `deploy-vfio host [--json|--xml]`: all facts about this machine, for bug reports and `--machine`;
+//! or its database of drivers.
 
 use std::process::ExitCode;
 
 use vfio_cli::{Context, Failure, table};
 use vfio_core::host::{Machine, Names};
+use vfio_database::Database;
 
 #[derive(clap::Args)]
-struct Args {}
-
-fn main() -> ExitCode {
-    vfio_cli::main("host", "Show the facts about this machine", |cx, Args {}| run(cx))
+struct Args {
+    /// Print the XML that says which driver each device has without guests
+    #[arg(long, conflicts_with = "json")]
+    xml: bool,
 }
 
-fn run(cx: &Context) -> Result<(), Failure> {
+fn main() -> ExitCode {
+    vfio_cli::main("host", "Show the facts about this machine", run)
+}
+
+fn run(cx: &Context, args: Args) -> Result<(), Failure> {
+    if args.xml {
+        return xml(cx);
+    }
     let machine = cx.machine()?;
     if cx.global().json {
         cx.print(machine.to_snapshot().trim_end());
@@ -20,6 +29,14 @@ fn run(cx: &Context) -> Result<(), Failure> {
     }
     let names = Names::read(cx.root())?.or_of(&machine);
     cx.print(table(&["", ""], &rows(&machine, &names)).trim_start());
+    Ok(())
+}
+
+/// Of a machine whose devices are on vfio-pci the database that was written before tells the rest.
+fn xml(cx: &Context) -> Result<(), Failure> {
+    let mut machine = cx.devices()?;
+    vfio_database::recall(&mut cx.draft(), &mut machine, None)?;
+    cx.print(Database::of(&machine)?.to_xml().trim_end());
     Ok(())
 }
 

@@ -202,7 +202,10 @@ fn builtin(root: &Path, words: &[&str]) -> io::Result<Outcome> {
             bytes.extend(format!("{text}\n").as_bytes());
             fs::write(root.join(path), bytes)?;
         }
-        ["write", path, text] => fs::write(root.join(path), format!("{text}\n"))?,
+        ["write", path, text] => {
+            fs::create_dir_all(root.join(path).parent().unwrap_or(root))?;
+            fs::write(root.join(path), format!("{text}\n"))?;
+        }
         ["remove", path] => fs::remove_file(root.join(path))?,
         _ => return Err(io::Error::other("no such command in a case")),
     }
