@@ -20,11 +20,16 @@
 //! }
 //! ```
 
+mod asked;
+mod candidates;
 mod commit;
+mod complete;
+pub mod completions;
 mod context;
 mod failure;
 mod global;
 pub mod json;
+mod manual;
 mod output;
 mod program;
 pub mod programs;
@@ -34,5 +39,5 @@ mod table;
 pub use context::Context;
 pub use failure::{Failure, Usage};
 pub use global::Global;
-pub use program::main;
+pub use program::{line, main};
 pub use table::table;
