@@ -5,10 +5,31 @@ use std::process::ExitCode;
 use vfio_cli::{Context, Failure, Usage};
 use vfio_hugepages::Request;
 
+const MORE: &str = "\
+Pages are reserved on the kernel's command line, because memory is whole only at boot. At least
+4 GiB stay with the host. With a menu of `deploy-vfio multiboot` they are reserved in its entries
+only: a normal boot loses no memory.
+
+Examples:
+  deploy-vfio hugepages 1G 16
+      Reserve 16 GiB in pages of 1 GiB.
+  deploy-vfio hugepages 2M 4096 --dry-run
+      Show what 8 GiB in pages of 2 MiB would change.
+  deploy-vfio hugepages off
+      Reserve none.
+
+Files:
+  /etc/deploy-vfio/cmdline.d/20-hugepages.conf
+      The kernel's parameters.
+
+See also:
+  deploy-vfio multiboot";
+
 #[derive(clap::Args)]
+#[command(after_long_help = MORE)]
 struct Args {
-    /// Page size, `2M` or `1G`; or `off`
-    #[arg(value_name = "SIZE|off")]
+    /// The size of a page, or `off`
+    #[arg(value_name = "2M|1G|off")]
     size: String,
     /// Number of pages
     count: Option<String>,
