@@ -2,8 +2,11 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests read the source and run programs")]
 
+mod pages;
 mod plugins;
 mod product;
 mod readme;
+mod shells;
 mod snapshot;
 mod tidy;
+mod tools;
