@@ -13,7 +13,23 @@ use vfio_cli::{Context, Failure, Usage};
 
 const LARGEST: u64 = 4 << 20;
 
+const MORE: &str = "\
+A draft is `{\"format\":1,\"files\":{\"etc/PATH\":\"text\"}}`; `null` instead of a text removes the file.
+Only files below /etc may be named, and none that decide who may log in. A file
+/etc/deploy-vfio/cmdline.d/NN-NAME.conf holds parameters of the kernel. The draft becomes one
+operation: shown, confirmed, journalled, and taken back by `deploy-vfio undo`.
+
+Examples:
+  deploy-vfio apply draft.json --dry-run
+      Show what a draft would change.
+  printf %s '{\"format\":1,\"files\":{\"etc/modules-load.d/kvm.conf\":\"kvm\\n\"}}' | deploy-vfio apply --yes
+      Carry out a draft from a pipe, without a question: nobody could answer it.
+
+See also:
+  deploy-vfio redo";
+
 #[derive(clap::Args)]
+#[command(after_long_help = MORE)]
 struct Args {
     /// A setup (TOML) or another program's draft (JSON); `-` reads standard input
     #[arg(default_value = "-")]

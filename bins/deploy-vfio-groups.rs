@@ -10,7 +10,23 @@ use vfio_core::{
 };
 use vfio_iommu::{Reason, Selection};
 
+const MORE: &str = "\
+A group is the smallest set of devices that the IOMMU can isolate: it goes to guests whole or not
+at all. The last column says why a device must stay with the host. No privilege is needed.
+
+Examples:
+  deploy-vfio groups
+      All groups.
+  deploy-vfio groups vga
+      Those with a display device.
+  deploy-vfio groups 1,10-12 --json
+      Some groups, for a program.
+
+See also:
+  deploy-vfio multiboot";
+
 #[derive(clap::Args)]
+#[command(after_long_help = MORE)]
 struct Args {
     /// Groups to show: `all`, `vga`, `no-vga`, `14`, `14-16`, joined by commas
     #[arg(value_name = "SELECTION")]

@@ -7,7 +7,20 @@ use vfio_cli::{Context, Failure, table};
 use vfio_core::host::{Machine, Names};
 use vfio_database::Database;
 
+const MORE: &str = "\
+With `--json` the facts are a snapshot that `--machine` plans against, on any other machine. Serial
+numbers, hardware addresses and names of users are not in it.
+
+Examples:
+  deploy-vfio host
+      A summary.
+  deploy-vfio host --json > machine.json
+      All facts, for a bug report.
+  deploy-vfio groups --machine machine.json
+      Look at the described machine as if it were this one.";
+
 #[derive(clap::Args)]
+#[command(after_long_help = MORE)]
 struct Args {
     /// Print the XML that says which driver each device has without guests
     #[arg(long, conflicts_with = "json")]

@@ -5,7 +5,16 @@ use std::process::ExitCode;
 use serde_json::json;
 use vfio_cli::{programs, table};
 
+const MORE: &str = "\
+Every program `deploy-vfio-NAME` beside this program, in /usr/local/libexec/deploy-vfio, in
+/usr/libexec/deploy-vfio or on PATH is a command. None of them is run.
+
+Examples:
+  deploy-vfio list
+      All commands with their programs.";
+
 #[derive(clap::Args)]
+#[command(after_long_help = MORE)]
 struct Args {}
 
 fn main() -> ExitCode {

@@ -6,7 +6,22 @@ use serde_json::json;
 use vfio_cli::{Context, Failure, Usage, table};
 use vfio_core::change::{self, Operation};
 
+const MORE: &str = "\
+Examples:
+  deploy-vfio log
+      All operations, the newest first.
+  deploy-vfio log 1
+      What the first one changed.
+
+Files:
+  /var/lib/deploy-vfio/
+      The journal; it is kept for ever.
+
+See also:
+  deploy-vfio redo";
+
 #[derive(clap::Args)]
+#[command(after_long_help = MORE)]
 struct Args {
     /// Show the changes of this operation
     #[arg(value_name = "N")]

@@ -6,7 +6,23 @@ use serde_json::json;
 use vfio_cli::{Context, Failure};
 use vfio_core::change;
 
+const MORE: &str = "\
+An operation that a power cut or a signal interrupted is finished where it had come so far that
+everything was in place, else taken back. Until then other commands end with exit status 3.
+
+Examples:
+  deploy-vfio recover --dry-run
+      Name the operation that waits, if one does.
+  deploy-vfio recover
+      Make the files whole.
+  deploy-vfio recover --root /mnt
+      On a system that is mounted below /mnt, from a live medium.
+
+See also:
+  deploy-vfio verify";
+
 #[derive(clap::Args)]
+#[command(after_long_help = MORE)]
 struct Args {}
 
 fn main() -> ExitCode {

@@ -9,7 +9,21 @@ use vfio_core::{
     host::Running,
 };
 
+const MORE: &str = "\
+Compares the files with the journal, and the running kernel with what was promised: devices bound,
+parameters in force, pages allocated. The exit status is 1 when something is not as it should be.
+
+Examples:
+  deploy-vfio status
+      One line for each finding, `ok` or `FAIL`.
+  deploy-vfio status --json
+      The same for a program.
+
+See also:
+  deploy-vfio verify";
+
 #[derive(clap::Args)]
+#[command(after_long_help = MORE)]
 struct Args {}
 
 /// One line of the answer.

@@ -4,7 +4,34 @@ use std::process::ExitCode;
 
 use vfio_core::change::{self, OnConflict};
 
+const MORE: &str = "\
+Content, owner, mode, times and extended attributes come back as they were, also when the command
+or the plugin that made the change is gone. The boot menu and the initramfs are generated again,
+because kernels may have come since. Once more takes back the operation before.
+
+A file that was edited since stops the undo with exit status 4, unless `--keep` or `--restore` is
+given.
+
+Examples:
+  deploy-vfio undo --dry-run
+      Show what would be taken back.
+  deploy-vfio undo
+      Take back the newest operation.
+  deploy-vfio undo --all --yes
+      Return to the machine as it was before deploy-vfio, without questions.
+  deploy-vfio undo --root /mnt
+      On a system that is mounted below /mnt, from a live medium.
+
+Files:
+  /var/lib/deploy-vfio/
+      The journal: every operation, with what was there before.
+
+See also:
+  deploy-vfio recover
+  deploy-vfio redo";
+
 #[derive(clap::Args)]
+#[command(after_long_help = MORE)]
 struct Args {
     /// Take back every operation, down to the machine as it was before deploy-vfio
     #[arg(long)]

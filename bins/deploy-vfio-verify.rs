@@ -5,7 +5,20 @@ use std::process::ExitCode;
 use vfio_cli::{Context, Failure, Usage};
 use vfio_core::{Error, Exit};
 
+const MORE: &str = "\
+Each entry must stand in the menu, its kernel, initramfs and root must be there, and the initramfs
+must hold vfio-pci and the script that binds. The exit status is 1 when something is missing.
+
+Examples:
+  deploy-vfio verify
+      Say whether the next boot will do what was deployed.
+
+See also:
+  deploy-vfio multiboot
+  deploy-vfio recover";
+
 #[derive(clap::Args)]
+#[command(after_long_help = MORE)]
 struct Args {}
 
 fn main() -> ExitCode {

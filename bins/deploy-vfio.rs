@@ -7,6 +7,32 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 use vfio_cli::{Global, programs};
 
+const MORE: &str = "\
+`deploy-vfio list` names all commands, `deploy-vfio help COMMAND` explains one. A program
+`deploy-vfio-NAME` on PATH is the command NAME. As root a program is run only if it and every
+directory above it belong to root and nobody else may write to them.
+
+Examples:
+  deploy-vfio groups
+      Which devices can be told apart, and which must stay with the host.
+  deploy-vfio multiboot last --dry-run
+      Plan a boot menu with an entry for each GPU, and change nothing.
+  deploy-vfio multiboot last
+      Make it so, after a question.
+  deploy-vfio undo
+      Take it back.
+
+Files:
+  /etc/deploy-vfio/
+      What is deployed: kernel parameters and boot entries.
+  /var/lib/deploy-vfio/
+      The journal of all operations, with what was there before.
+
+See also:
+  deploy-vfio groups
+  deploy-vfio help
+  deploy-vfio multiboot";
+
 /// Hands PCI devices to virtual machines, safely: every change is shown first and can be taken
 /// back byte for byte.
 #[derive(Parser)]
@@ -17,7 +43,8 @@ use vfio_cli::{Global, programs};
     disable_help_subcommand = true,
     arg_required_else_help = true,
     after_help = "`deploy-vfio list` names all commands, \
-          `deploy-vfio help COMMAND` explains one."
+          `deploy-vfio help COMMAND` explains one.",
+    after_long_help = MORE
 )]
 struct Line {
     #[command(flatten)]
@@ -35,15 +62,12 @@ enum Command {
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
-    if has_no_command(&words) {
+    if !vfio_cli::is_asked() && has_no_command(&words) {
         return become_program("setup", &Global::default(), &words);
     }
-    let line = match Line::try_parse() {
+    let line: Line = match vfio_cli::line() {
         Ok(line) => line,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+        Err(code) => return code,
     };
     let Command::Other(words) = line.command;
     let name = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();

@@ -8,11 +8,33 @@ use vfio_hugepages::{PageSize, Request};
 
 use crate::{Wanted, words::one};
 
+const MORE: &str = "\
+Pages are reserved on the kernel's command line, because memory is whole only at boot. At least
+4 GiB stay with the host. With a menu of `deploy-vfio multiboot` they are reserved in its entries
+only: a normal boot loses no memory.
+
+Examples:
+  deploy-vfio hugepages 1G 16
+      Reserve 16 GiB in pages of 1 GiB.
+  deploy-vfio hugepages 2M 4096 --dry-run
+      Show what 8 GiB in pages of 2 MiB would change.
+  deploy-vfio hugepages off
+      Reserve none.
+
+Files:
+  /etc/deploy-vfio/cmdline.d/20-hugepages.conf
+      The kernel's parameters.
+
+See also:
+  deploy-vfio multiboot";
+
 /// Huge pages that the kernel reserves at boot.
 #[derive(Args, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[command(after_long_help = MORE)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Hugepages {
-    /// Page size, `2M` or `1G`
+    /// The size of a page
+    #[arg(value_name = "2M|1G")]
     #[serde(with = "one")]
     pub size: PageSize,
     /// Number of pages

@@ -17,8 +17,45 @@ use crate::{
     words::{list, one},
 };
 
+const MORE: &str = "\
+The GRUB menu keeps its normal entry as it is. Beside it comes one entry for each GPU of the
+selection that can drive the desktop: in this entry the GPU stays with the host, and the rest of
+the selection waits for guests on vfio-pci. Where the host has a further display, one more entry
+gives away all of the selection. Without `--parse` the selection is `vga`, the display devices.
+
+Devices that the host cannot do without stay with it, and the plan says why: disks in use, the
+network card of the default route, the controller of the last keyboard, the last display.
+
+Examples:
+  deploy-vfio multiboot last --dry-run
+      Show the whole plan with the last GPU's entry as the default, and change nothing.
+  deploy-vfio multiboot last
+      The same, done after a question; it takes effect at the next boot.
+  deploy-vfio multiboot first --parse all
+      Hand over whatever nothing on the host needs, too.
+  deploy-vfio multiboot --parse vga,12
+      The display devices and group 12; the normal entry stays the default.
+  deploy-vfio multiboot off
+      Take the menu away.
+
+Files:
+  /etc/deploy-vfio/entries.d/
+      The entries, a file each; GRUB's menu is generated from them for every new kernel.
+  /etc/grub.d/45_deploy-vfio
+      The generator, run by update-grub.
+  /etc/default/grub.d/deploy-vfio.cfg
+      Which entry is the default.
+  /etc/initramfs-tools/scripts/init-top/deploy-vfio
+      Binds the devices at boot, before any driver loads.
+
+See also:
+  deploy-vfio groups
+  deploy-vfio hugepages
+  deploy-vfio verify";
+
 /// A boot menu of ours.
 #[derive(Args, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[command(after_long_help = MORE)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Multiboot {
     /// Which entry boots by itself: `first`, `last`, the group of a GPU, or `default` for the
@@ -30,8 +67,8 @@ pub struct Multiboot {
     #[arg(long, value_name = "SELECTION", default_value_t)]
     #[serde(with = "one")]
     pub parse: Selection,
-    /// Give away what is protected: `network`, `keyboard`, `headless`, `storage`
-    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    /// Give away what is protected
+    #[arg(long, value_name = "network|keyboard|headless|storage", value_delimiter = ',')]
     #[serde(with = "list", skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<Allow>,
     /// Bind by vendor and device id instead of by address

@@ -2,9 +2,12 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests read the source and run programs")]
 
+mod pages;
 mod plugins;
 mod product;
 mod readme;
 mod setup;
+mod shells;
 mod snapshot;
 mod tidy;
+mod tools;

@@ -255,13 +255,17 @@ fn every_shell_script_is_listed_and_clean() {
     let is_script = |path: &str| {
         let text = fs::read(home().join(path)).unwrap_or_default();
         let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        path.ends_with(".sh") || (first.starts_with(b"#!") && first.ends_with(b"sh"))
+        path.ends_with(".sh")
+            || path.ends_with(".bash")
+            || (first.starts_with(b"#!") && first.ends_with(b"sh"))
     };
     let there: BTreeSet<String> = files(is_script).into_iter().collect();
     let differ: Vec<String> = there.symmetric_difference(&listed).cloned().collect();
     none("tests/shell-scripts does not list all scripts, or more", &differ);
     for (program, arguments) in [("sh", &["-n"][..]), ("shellcheck", &["-x"][..])] {
         for script in &there {
+            let program =
+                if program == "sh" && script.ends_with(".bash") { "bash" } else { program };
             let mut command = Command::new(program);
             let run = command.current_dir(home()).args(arguments).arg(script).output();
             // Not everybody who builds this has shellcheck; CI does.

@@ -64,7 +64,8 @@ fn fresh(dir: &Path) -> Result<PathBuf> {
     Ok(dir.canonicalize()?)
 }
 
-fn build() -> Result<PathBuf> {
+/// Builds all programs and returns where the dispatcher is; the others are beside it.
+pub(crate) fn build() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo).args(["build", "--quiet", "--bins"]).status()?;
     ensure!(built.success(), "the programs do not build");

@@ -11,6 +11,7 @@
 mod bench;
 mod demo;
 mod faults;
+mod pages;
 mod vm;
 
 use std::process::ExitCode;
@@ -24,6 +25,10 @@ enum Task {
     Bench(bench::Options),
     /// Show the main job on a sample machine, without root.
     Demo(demo::Options),
+    /// Write the manual pages into a directory.
+    Man(pages::Options),
+    /// Write the completion scripts into a directory.
+    Completions(pages::Options),
     /// Run scenarios on a real Debian machine in QEMU.
     Vm(vm::Options),
     /// Kill and disturb the release programs at every step.
@@ -34,6 +39,8 @@ fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Bench(options) => bench::main(&options),
         Task::Demo(options) => demo::main(&options),
+        Task::Man(options) => pages::man(&options),
+        Task::Completions(options) => pages::completions(&options),
         Task::Vm(options) => vm::main(&options),
         Task::Faults(options) => faults::main(&options),
     };

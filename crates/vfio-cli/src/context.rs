@@ -69,6 +69,14 @@ impl Context {
         })
     }
 
+    /// Only which devices there are: what completing a word has time for.
+    pub(crate) fn pci(&self) -> Result<Machine, Failure> {
+        match &self.snapshot {
+            Some(machine) => Ok(machine.clone()),
+            None => Ok(Machine { pci: Pci::read(&self.root)?, ..Machine::default() }),
+        }
+    }
+
     /// An empty overlay over the tree.
     #[must_use]
     pub fn draft(&self) -> Draft<'_> {

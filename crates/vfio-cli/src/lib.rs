@@ -20,19 +20,25 @@
 //! }
 //! ```
 
+mod asked;
+mod candidates;
 mod commit;
+mod complete;
+pub mod completions;
 mod context;
 mod failure;
 mod global;
 pub mod json;
+mod manual;
 mod output;
 mod program;
 pub mod programs;
 mod signals;
 mod table;
 
+pub use asked::is_asked;
 pub use context::Context;
 pub use failure::{Failure, Usage};
 pub use global::Global;
-pub use program::main;
+pub use program::{line, main};
 pub use table::table;

@@ -8,17 +8,18 @@
 use std::{
     collections::BTreeMap,
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs,
+    io::{IsTerminal, Write},
     os::unix::{
         fs::{MetadataExt, PermissionsExt},
         process::CommandExt,
     },
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
-use crate::{Failure, Global, Usage};
+use crate::{Failure, Global, Usage, asked::Asked, manual};
 
 const PREFIX: &str = "deploy-vfio-";
 const LIBEXEC: [&str; 2] = ["/usr/local/libexec/deploy-vfio", "/usr/libexec/deploy-vfio"];
@@ -38,10 +39,14 @@ pub fn all() -> Vec<Program> {
     let mut found = BTreeMap::new();
     for dir in directories() {
         let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
-        for path in entries.map(|entry| entry.path()).filter(|path| is_executable(path)) {
-            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if let Some(name) = file.strip_prefix(PREFIX).filter(|name| is_name(name)) {
-                found.entry(name.to_owned()).or_insert(path);
+        for entry in entries {
+            // The name first: a directory on PATH has thousands of other programs.
+            let file = entry.file_name().to_string_lossy().into_owned();
+            let Some(name) = file.strip_prefix(PREFIX).filter(|name| is_name(name)) else {
+                continue;
+            };
+            if is_executable(&entry.path()) {
+                found.entry(name.to_owned()).or_insert(entry.path());
             }
         }
     }
@@ -56,13 +61,59 @@ pub fn all() -> Vec<Program> {
 /// else could have put there.
 pub fn find(name: &str) -> Result<Program, Failure> {
     let file = format!("{PREFIX}{name}");
-    let candidates = directories().into_iter().map(|dir| dir.join(&file));
-    let found = candidates.filter(|_| is_name(name)).find(|path| is_executable(path));
+    let found = first(directories(), &file).filter(|_| is_name(name));
     let Some(path) = found else { return Err(unknown(name)) };
-    if rustix::process::geteuid().is_root() {
-        trusted(&path)?;
-    }
+    safe(&path)?;
     Ok(Program { name: name.to_owned(), path })
+}
+
+/// Shows the manual page of `program`: through `man` on a terminal that has it, else as the text
+/// that the program prints when it is asked for help.
+///
+/// # Errors
+///
+/// When the program cannot be started; on success of the plain text this does not return.
+pub fn explain(program: &Program) -> Result<(), Failure> {
+    if std::io::stdout().is_terminal()
+        && let Some(man) = first(on_path(), "man").filter(|man| safe(man).is_ok())
+        && let Some(page) = manual_page(program)
+        && show(&man, &page)
+    {
+        return Ok(());
+    }
+    Err(exec(program, &harmless(), &["--help".into()]))
+}
+
+/// The manual page of a program that can print it.
+fn manual_page(program: &Program) -> Option<Vec<u8>> {
+    if !answers(program) {
+        return None;
+    }
+    let mut command = Command::new(&program.path);
+    command.arg("--help").env(Asked::VARIABLE, Asked::MAN).stdin(Stdio::null());
+    let page = command.stderr(Stdio::null()).output().ok()?.stdout;
+    manual::is_page(&page).then_some(page)
+}
+
+/// Whether `man` showed `page`.
+fn show(man: &Path, page: &[u8]) -> bool {
+    let started = Command::new(man).args(["-l", "-"]).stdin(Stdio::piped()).spawn();
+    let Ok(mut man) = started else { return false };
+    // A pager that was left early is no failure; one that never began is told by its status.
+    let _ = man.stdin.take().map(|mut input| input.write_all(page));
+    man.wait().is_ok_and(|status| status.success())
+}
+
+/// Options under which a plugin that takes `--help` for something else does no harm.
+fn harmless() -> Global {
+    Global { dry_run: true, ..Global::default() }
+}
+
+/// Whether `program` answers what [`Asked`] asks: then the variable's name stands in its file. One
+/// that knows nothing of it must not be started to find out, it would do its work.
+pub(crate) fn answers(program: &Program) -> bool {
+    let name = Asked::VARIABLE.as_bytes();
+    fs::read(&program.path).is_ok_and(|file| memchr::memmem::find(&file, name).is_some())
 }
 
 /// Becomes `program`; returns only when that cannot be done.
@@ -82,10 +133,18 @@ pub fn dispatcher() -> Program {
 
 fn directories() -> Vec<PathBuf> {
     let beside = env::current_exe().ok().and_then(|me| Some(me.parent()?.to_path_buf()));
+    beside.into_iter().chain(LIBEXEC.map(PathBuf::from)).chain(on_path()).collect()
+}
+
+/// An empty or relative word on PATH is the current directory: never searched.
+fn on_path() -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    // An empty or relative word on PATH is the current directory: never searched.
-    let path = env::split_paths(&path).filter(|dir| dir.is_absolute());
-    beside.into_iter().chain(LIBEXEC.map(PathBuf::from)).chain(path).collect()
+    env::split_paths(&path).filter(|dir| dir.is_absolute()).collect()
+}
+
+fn first(directories: Vec<PathBuf>, file: impl AsRef<OsStr>) -> Option<PathBuf> {
+    let paths = directories.into_iter().map(|dir| dir.join(file.as_ref()));
+    paths.into_iter().find(|path| is_executable(path))
 }
 
 fn is_name(name: &str) -> bool {
@@ -97,6 +156,11 @@ fn is_name(name: &str) -> bool {
 
 fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+/// As root, refuses a program that is not [`trusted`].
+fn safe(path: &Path) -> Result<(), Failure> {
+    if rustix::process::geteuid().is_root() { trusted(path) } else { Ok(()) }
 }
 
 /// Refuses a program that anybody but root could have put, or could change.
