@@ -4,7 +4,7 @@
 //! feature that promised it, or the plugin, is gone.
 
 use crate::{
-    Address, Cmdline, Result, Root,
+    Address, Cmdline, CpuList, Result, Root,
     host::{Device, Machine},
     layout::{CMDLINE_D, DEFAULT_ENTRY, ENTRIES_D, VFIO_PCI},
 };
@@ -34,7 +34,7 @@ struct Promise {
 }
 
 impl Running {
-    /// Compares `machine`'s command line with its devices and memory, and with what `root` holds
+    /// Compares `machine`'s command line with its devices, memory and processors, and with what `root` holds
     /// for the next boot.
     pub fn read(root: &Root, machine: &Machine) -> Result<Self> {
         let line = &machine.boot.cmdline;
@@ -48,6 +48,7 @@ impl Running {
         }
         running.screens(machine);
         running.pages(machine, line);
+        running.processors(machine, line);
         Ok(running)
     }
 
@@ -134,6 +135,36 @@ impl Running {
             );
         }
     }
+
+    fn processors(&mut self, machine: &Machine, line: &Cmdline) {
+        for name in ["isolcpus", "nohz_full"] {
+            self.findings.extend(line.value(name).map(|asked| isolated(machine, name, asked)));
+        }
+    }
+}
+
+/// What became of one list of CPUs on the command line.
+fn isolated(machine: &Machine, name: &str, asked: &str) -> Finding {
+    // `isolcpus=` may begin with words: `nohz,domain,managed_irq,2-7`.
+    let list = asked.trim_start_matches(|c: char| !c.is_ascii_digit());
+    let (has, option) = match name {
+        "isolcpus" => (&machine.cpu.isolated, "CPU_ISOLATION"),
+        _ => (&machine.cpu.nohz_full, "NO_HZ_FULL"),
+    };
+    let release = machine.kernels.running.as_deref();
+    let kernel = machine.kernels.installed.iter().find(|k| release == Some(k.release.as_str()));
+    let unable = kernel.is_some_and(|k| !k.config.is_empty() && !k.config.contains_key(option));
+    match list.parse::<CpuList>() {
+        Ok(list) if list == *has => Finding { ok: true, text: format!("{name}={asked} holds") },
+        _ if unable && has.is_empty() => {
+            let text = format!("{name}={asked} means nothing to this kernel: it has no {option}");
+            Finding { ok: true, text }
+        }
+        _ => {
+            let has = if has.is_empty() { "none".to_owned() } else { has.to_string() };
+            Finding { ok: false, text: format!("{name}={asked} was asked for, and {has} holds") }
+        }
+    }
 }
 
 fn promise(item: &str) -> Option<Promise> {
@@ -213,7 +244,7 @@ fn size_kib(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::{Class, HugePages, Pci};
+    use crate::host::{Class, HugePages, Kernel, Pci};
 
     fn device(address: &str, ids: (u16, u16), driver: &str) -> Device {
         Device {
@@ -280,6 +311,28 @@ mod tests {
     fn pages_that_the_kernel_could_not_get_are_a_fault() {
         let line = "hugepagesz=2M hugepages=256";
         assert_eq!(faults(line, Vec::new()), ["200 of 256 huge pages of 2048 KiB are reserved"]);
+    }
+
+    #[test]
+    fn cpus_that_are_not_isolated_are_a_fault() {
+        let line = "isolcpus=domain,2-3 nohz_full=2-3";
+        let told = |isolated: &str, config: &[&str]| {
+            let mut machine = Machine::default();
+            machine.boot.cmdline = line.into();
+            machine.cpu.isolated = isolated.parse().unwrap();
+            machine.kernels.running = Some("6.1".into());
+            let config = config.iter().map(|o| ((*o).into(), "y".into())).collect();
+            let kernel = Kernel { release: "6.1".into(), config, ..Kernel::default() };
+            machine.kernels.installed.push(kernel);
+            let findings = Running::read(&Root::empty(), &machine).unwrap().findings;
+            findings.into_iter().map(|f| (f.ok, f.text)).collect::<Vec<_>>()
+        };
+        let holds = (true, "isolcpus=domain,2-3 holds".to_owned());
+        let none = (false, "nohz_full=2-3 was asked for, and none holds".to_owned());
+        assert_eq!(told("2-3", &["NO_HZ_FULL"]), [holds.clone(), none]);
+        let unable = "nohz_full=2-3 means nothing to this kernel: it has no NO_HZ_FULL".to_owned();
+        assert_eq!(told("2-3", &["CPU_ISOLATION"]), [holds, (true, unable)]);
+        assert!(!told("3", &[])[0].0);
     }
 
     #[test]
