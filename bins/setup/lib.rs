@@ -6,6 +6,7 @@
 //! [`Setup::carry_out`], so a feature is planned in one way only, and what was asked for is written
 //! down beside what it made ([`DECLARED`]).
 
+mod cpu;
 mod declared;
 mod hugepages;
 mod multiboot;
@@ -15,6 +16,7 @@ mod words;
 use vfio_cli::{Context, Failure};
 use vfio_core::{change::Draft, host::Machine};
 
+pub use cpu::Cpu;
 pub use declared::{DECLARED, declared};
 pub use hugepages::Hugepages;
 pub use multiboot::Multiboot;
@@ -29,6 +31,9 @@ pub struct Setup {
     /// `deploy-vfio hugepages`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hugepages: Option<Wanted<Hugepages>>,
+    /// `deploy-vfio cpu`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Wanted<Cpu>>,
     /// `deploy-vfio multiboot`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub multiboot: Option<Wanted<Multiboot>>,
@@ -52,6 +57,10 @@ impl Setup {
         if let Some(wanted) = &self.hugepages {
             hugepages::plan(draft, machine, wanted)?;
             declared::declare(draft, "hugepages", wanted)?;
+        }
+        if let Some(wanted) = &self.cpu {
+            cpu::plan(draft, machine, wanted)?;
+            declared::declare(draft, "cpu", wanted)?;
         }
         if let Some(wanted) = &self.multiboot {
             multiboot::plan(draft, machine, wanted)?;

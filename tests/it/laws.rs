@@ -8,6 +8,10 @@ const MACHINES: &[&str] =
     &["two-gpus", "twin-cards", "igpu-and-card", "single-gpu", "no-iommu", "odd"];
 
 const COMMANDS: &[&str] = &[
+    "cpu",
+    "cpu --host-cores 1",
+    "cpu --guest 1",
+    "cpu off",
     "hugepages 2M 64",
     "hugepages 1G 2",
     "hugepages off",

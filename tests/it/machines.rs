@@ -43,7 +43,7 @@ fn try_all(machine: &Description) -> std::io::Result<String> {
         note(&mut broken, &words, changing(machine, &stage, &outcome));
         stage.reset()?;
     }
-    for command in ["multiboot last", "multiboot first --parse all"] {
+    for command in ["multiboot last", "multiboot first --parse all", "cpu"] {
         let words: Vec<&str> = command.split(' ').collect();
         note(&mut broken, &words, laws(&programs(), stage.path(), &words));
         stage.reset()?;

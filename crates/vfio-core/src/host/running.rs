@@ -4,9 +4,9 @@
 //! feature that promised it, or the plugin, is gone.
 
 use crate::{
-    Address, Cmdline, Result, Root,
-    host::{Device, Machine},
-    layout::{CMDLINE_D, DEFAULT_ENTRY, ENTRIES_D, VFIO_PCI},
+    Address, Cmdline, CpuList, Result, Root,
+    host::{AskedPages, Device, Machine, Memory},
+    layout::{CMDLINE_D, DEFAULT_ENTRY, ENTRIES_D, RUNTIME_HUGEPAGES, VFIO_PCI},
 };
 
 /// One statement about the running system.
@@ -34,7 +34,7 @@ struct Promise {
 }
 
 impl Running {
-    /// Compares `machine`'s command line with its devices and memory, and with what `root` holds
+    /// Compares `machine`'s command line with its devices, memory and processors, and with what `root` holds
     /// for the next boot.
     pub fn read(root: &Root, machine: &Machine) -> Result<Self> {
         let line = &machine.boot.cmdline;
@@ -47,7 +47,8 @@ impl Running {
             running.findings.push(finding);
         }
         running.screens(machine);
-        running.pages(machine, line);
+        running.pages(root, machine)?;
+        running.processors(machine, line);
         Ok(running)
     }
 
@@ -121,17 +122,60 @@ impl Running {
         }
     }
 
-    fn pages(&mut self, machine: &Machine, line: &Cmdline) {
-        let sizes = line.values("hugepagesz").filter_map(size_kib);
-        for (kib, count) in
-            sizes.zip(line.values("hugepages").filter_map(|n| n.parse::<u64>().ok()))
-        {
-            let has = machine.memory.huge_pages.iter().find(|pages| pages.size_kib == kib);
-            let has = has.map_or(0, |pages| pages.total);
-            self.say(
-                has >= count,
-                format!("{has} of {count} huge pages of {kib} KiB are reserved"),
-            );
+    fn pages(&mut self, root: &Root, machine: &Machine) -> Result<()> {
+        let mut asked = AskedPages::at_boot(&machine.boot.cmdline);
+        // Where there is a menu of ours, the unit leaves the normal entry alone.
+        if self.entry.is_some() || root.names(ENTRIES_D)?.is_empty() {
+            let text = root.text(RUNTIME_HUGEPAGES)?.unwrap_or_default();
+            asked.extend(AskedPages::at_runtime(&text));
+        }
+        self.findings.extend(asked.iter().map(|asked| reserved(&machine.memory, asked)));
+        Ok(())
+    }
+
+    fn processors(&mut self, machine: &Machine, line: &Cmdline) {
+        for name in ["isolcpus", "nohz_full"] {
+            self.findings.extend(line.value(name).map(|asked| isolated(machine, name, asked)));
+        }
+    }
+}
+
+/// What became of huge pages that were asked for.
+fn reserved(memory: &Memory, asked: &AskedPages) -> Finding {
+    let AskedPages { size_kib, node, count } = *asked;
+    let (pages, on) = match node {
+        None => (Some(&memory.huge_pages), String::new()),
+        Some(number) => {
+            let node = memory.nodes.iter().find(|node| node.number == number);
+            (node.map(|node| &node.huge_pages), format!(" on node {number}"))
+        }
+    };
+    let pages = pages.and_then(|pages| pages.iter().find(|pages| pages.size_kib == size_kib));
+    let has = pages.map_or(0, |pages| pages.total);
+    let text = format!("{has} of {count} huge pages of {size_kib} KiB are reserved{on}");
+    Finding { ok: has >= count, text }
+}
+
+/// What became of one list of CPUs on the command line.
+fn isolated(machine: &Machine, name: &str, asked: &str) -> Finding {
+    // `isolcpus=` may begin with words: `nohz,domain,managed_irq,2-7`.
+    let list = asked.trim_start_matches(|c: char| !c.is_ascii_digit());
+    let (has, option) = match name {
+        "isolcpus" => (&machine.cpu.isolated, "CPU_ISOLATION"),
+        _ => (&machine.cpu.nohz_full, "NO_HZ_FULL"),
+    };
+    let release = machine.kernels.running.as_deref();
+    let kernel = machine.kernels.installed.iter().find(|k| release == Some(k.release.as_str()));
+    let unable = kernel.is_some_and(|k| !k.config.is_empty() && !k.config.contains_key(option));
+    match list.parse::<CpuList>() {
+        Ok(list) if list == *has => Finding { ok: true, text: format!("{name}={asked} holds") },
+        _ if unable && has.is_empty() => {
+            let text = format!("{name}={asked} means nothing to this kernel: it has no {option}");
+            Finding { ok: true, text }
+        }
+        _ => {
+            let has = if has.is_empty() { "none".to_owned() } else { has.to_string() };
+            Finding { ok: false, text: format!("{name}={asked} was asked for, and {has} holds") }
         }
     }
 }
@@ -199,21 +243,10 @@ fn fragments(root: &Root) -> Result<Cmdline> {
     Ok(line)
 }
 
-fn size_kib(text: &str) -> Option<u64> {
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let number: u64 = number.parse().ok()?;
-    match unit {
-        "K" | "k" => Some(number),
-        "M" | "m" => number.checked_mul(1 << 10),
-        "G" | "g" => number.checked_mul(1 << 20),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::{Class, HugePages, Pci};
+    use crate::host::{Class, HugePages, Kernel, Node, Pci, tree::Tree};
 
     fn device(address: &str, ids: (u16, u16), driver: &str) -> Device {
         Device {
@@ -280,6 +313,52 @@ mod tests {
     fn pages_that_the_kernel_could_not_get_are_a_fault() {
         let line = "hugepagesz=2M hugepages=256";
         assert_eq!(faults(line, Vec::new()), ["200 of 256 huge pages of 2048 KiB are reserved"]);
+    }
+
+    #[test]
+    fn pages_are_counted_on_the_node_that_they_were_asked_for_on() {
+        let tree = Tree::new().file(RUNTIME_HUGEPAGES, "0 100\n");
+        let mut machine = Machine::default();
+        machine.boot.cmdline = "hugepagesz=1G hugepages=0:2,1:2".into();
+        machine.memory.nodes = [(0, 2, 100), (1, 1, 0)]
+            .map(|(number, large, small)| {
+                let pages = |size_kib, total| HugePages { size_kib, total, free: 0 };
+                let huge_pages = vec![pages(2048, small), pages(1 << 20, large)];
+                Node { number, total_kib: 0, huge_pages }
+            })
+            .into();
+        let findings = Running::read(&tree.root(), &machine).unwrap().findings;
+        let told: Vec<_> = findings.iter().map(|f| (f.ok, f.text.as_str())).collect();
+        assert_eq!(
+            told,
+            [
+                (true, "2 of 2 huge pages of 1048576 KiB are reserved on node 0"),
+                (false, "1 of 2 huge pages of 1048576 KiB are reserved on node 1"),
+                (true, "100 of 100 huge pages of 2048 KiB are reserved on node 0"),
+            ]
+        );
+    }
+
+    #[test]
+    fn cpus_that_are_not_isolated_are_a_fault() {
+        let line = "isolcpus=domain,2-3 nohz_full=2-3";
+        let told = |isolated: &str, config: &[&str]| {
+            let mut machine = Machine::default();
+            machine.boot.cmdline = line.into();
+            machine.cpu.isolated = isolated.parse().unwrap();
+            machine.kernels.running = Some("6.1".into());
+            let config = config.iter().map(|o| ((*o).into(), "y".into())).collect();
+            let kernel = Kernel { release: "6.1".into(), config, ..Kernel::default() };
+            machine.kernels.installed.push(kernel);
+            let findings = Running::read(&Root::empty(), &machine).unwrap().findings;
+            findings.into_iter().map(|f| (f.ok, f.text)).collect::<Vec<_>>()
+        };
+        let holds = (true, "isolcpus=domain,2-3 holds".to_owned());
+        let none = (false, "nohz_full=2-3 was asked for, and none holds".to_owned());
+        assert_eq!(told("2-3", &["NO_HZ_FULL"]), [holds.clone(), none]);
+        let unable = "nohz_full=2-3 means nothing to this kernel: it has no NO_HZ_FULL".to_owned();
+        assert_eq!(told("2-3", &["CPU_ISOLATION"]), [holds, (true, unable)]);
+        assert!(!told("3", &[])[0].0);
     }
 
     #[test]
