@@ -11,3 +11,8 @@ pub const ENTRIES_D: &str = "etc/deploy-vfio/entries.d";
 pub const DEFAULT_ENTRY: &str = "etc/deploy-vfio/default-entry";
 /// The name of the driver that waits for guests.
 pub const VFIO_PCI: &str = "vfio-pci";
+/// Huge pages that a unit of ours reserves while the system runs: lines `any COUNT` or
+/// `NODE COUNT`, `#` begins a comment line.
+pub const RUNTIME_HUGEPAGES: &str = "etc/deploy-vfio/runtime-hugepages";
+/// The size of such a page in KiB: those of 1 GiB are hard to find once a system runs.
+pub const RUNTIME_KIB: u64 = 2 << 10;

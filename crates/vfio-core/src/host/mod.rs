@@ -3,6 +3,7 @@
 //! Parsers are total: odd hardware is normal, and a file that is missing, malformed or vanishes
 //! while it is read makes a fact absent, never a panic.
 
+mod asked;
 mod attr;
 mod block;
 mod boot;
@@ -26,6 +27,7 @@ mod storage;
 #[cfg(test)]
 mod tree;
 
+pub use asked::AskedPages;
 pub use boot::{Boot, Initramfs, Iommu, Loader};
 pub use cpu::{CoreKind, Cpu, LogicalCpu, Vendor};
 pub use display::{Card, Connector, Displays};

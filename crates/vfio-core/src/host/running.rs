@@ -5,8 +5,8 @@
 
 use crate::{
     Address, Cmdline, CpuList, Result, Root,
-    host::{Device, Machine},
-    layout::{CMDLINE_D, DEFAULT_ENTRY, ENTRIES_D, VFIO_PCI},
+    host::{AskedPages, Device, Machine, Memory},
+    layout::{CMDLINE_D, DEFAULT_ENTRY, ENTRIES_D, RUNTIME_HUGEPAGES, VFIO_PCI},
 };
 
 /// One statement about the running system.
@@ -47,7 +47,7 @@ impl Running {
             running.findings.push(finding);
         }
         running.screens(machine);
-        running.pages(machine, line);
+        running.pages(root, machine)?;
         running.processors(machine, line);
         Ok(running)
     }
@@ -122,18 +122,15 @@ impl Running {
         }
     }
 
-    fn pages(&mut self, machine: &Machine, line: &Cmdline) {
-        let sizes = line.values("hugepagesz").filter_map(size_kib);
-        for (kib, count) in
-            sizes.zip(line.values("hugepages").filter_map(|n| n.parse::<u64>().ok()))
-        {
-            let has = machine.memory.huge_pages.iter().find(|pages| pages.size_kib == kib);
-            let has = has.map_or(0, |pages| pages.total);
-            self.say(
-                has >= count,
-                format!("{has} of {count} huge pages of {kib} KiB are reserved"),
-            );
+    fn pages(&mut self, root: &Root, machine: &Machine) -> Result<()> {
+        let mut asked = AskedPages::at_boot(&machine.boot.cmdline);
+        // Where there is a menu of ours, the unit leaves the normal entry alone.
+        if self.entry.is_some() || root.names(ENTRIES_D)?.is_empty() {
+            let text = root.text(RUNTIME_HUGEPAGES)?.unwrap_or_default();
+            asked.extend(AskedPages::at_runtime(&text));
         }
+        self.findings.extend(asked.iter().map(|asked| reserved(&machine.memory, asked)));
+        Ok(())
     }
 
     fn processors(&mut self, machine: &Machine, line: &Cmdline) {
@@ -141,6 +138,22 @@ impl Running {
             self.findings.extend(line.value(name).map(|asked| isolated(machine, name, asked)));
         }
     }
+}
+
+/// What became of huge pages that were asked for.
+fn reserved(memory: &Memory, asked: &AskedPages) -> Finding {
+    let AskedPages { size_kib, node, count } = *asked;
+    let (pages, on) = match node {
+        None => (Some(&memory.huge_pages), String::new()),
+        Some(number) => {
+            let node = memory.nodes.iter().find(|node| node.number == number);
+            (node.map(|node| &node.huge_pages), format!(" on node {number}"))
+        }
+    };
+    let pages = pages.and_then(|pages| pages.iter().find(|pages| pages.size_kib == size_kib));
+    let has = pages.map_or(0, |pages| pages.total);
+    let text = format!("{has} of {count} huge pages of {size_kib} KiB are reserved{on}");
+    Finding { ok: has >= count, text }
 }
 
 /// What became of one list of CPUs on the command line.
@@ -230,21 +243,10 @@ fn fragments(root: &Root) -> Result<Cmdline> {
     Ok(line)
 }
 
-fn size_kib(text: &str) -> Option<u64> {
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let number: u64 = number.parse().ok()?;
-    match unit {
-        "K" | "k" => Some(number),
-        "M" | "m" => number.checked_mul(1 << 10),
-        "G" | "g" => number.checked_mul(1 << 20),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::{Class, HugePages, Kernel, Pci};
+    use crate::host::{Class, HugePages, Kernel, Node, Pci, tree::Tree};
 
     fn device(address: &str, ids: (u16, u16), driver: &str) -> Device {
         Device {
@@ -311,6 +313,30 @@ mod tests {
     fn pages_that_the_kernel_could_not_get_are_a_fault() {
         let line = "hugepagesz=2M hugepages=256";
         assert_eq!(faults(line, Vec::new()), ["200 of 256 huge pages of 2048 KiB are reserved"]);
+    }
+
+    #[test]
+    fn pages_are_counted_on_the_node_that_they_were_asked_for_on() {
+        let tree = Tree::new().file(RUNTIME_HUGEPAGES, "0 100\n");
+        let mut machine = Machine::default();
+        machine.boot.cmdline = "hugepagesz=1G hugepages=0:2,1:2".into();
+        machine.memory.nodes = [(0, 2, 100), (1, 1, 0)]
+            .map(|(number, large, small)| {
+                let pages = |size_kib, total| HugePages { size_kib, total, free: 0 };
+                let huge_pages = vec![pages(2048, small), pages(1 << 20, large)];
+                Node { number, total_kib: 0, huge_pages }
+            })
+            .into();
+        let findings = Running::read(&tree.root(), &machine).unwrap().findings;
+        let told: Vec<_> = findings.iter().map(|f| (f.ok, f.text.as_str())).collect();
+        assert_eq!(
+            told,
+            [
+                (true, "2 of 2 huge pages of 1048576 KiB are reserved on node 0"),
+                (false, "1 of 2 huge pages of 1048576 KiB are reserved on node 1"),
+                (true, "100 of 100 huge pages of 2048 KiB are reserved on node 0"),
+            ]
+        );
     }
 
     #[test]
