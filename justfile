@@ -14,7 +14,7 @@ lint:
 # Scripts that run on the target machine
 assets:
     xargs shellcheck < tests/shell-scripts
-    for script in crates/vfio-grub/assets/* crates/vfio-iommu/assets/*; do dash -n "$script" || exit 1; done
+    for script in crates/vfio-grub/assets/* crates/vfio-hugepages/assets/runtime-hugepages crates/vfio-iommu/assets/*; do dash -n "$script" || exit 1; done
 
 # Documentation, broken links denied
 doc:

@@ -14,6 +14,7 @@ const COMMANDS: &[&str] = &[
     "cpu off",
     "hugepages 2M 64",
     "hugepages 1G 2",
+    "hugepages 2M 64 --runtime",
     "hugepages off",
     "multiboot first",
     "multiboot last",

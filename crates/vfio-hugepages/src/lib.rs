@@ -1,205 +1,200 @@
-//! Static huge pages: reserved by the kernel at boot, so that a guest's memory is never scattered.
+//! Huge pages, reserved so that a guest's memory is never scattered.
 //!
-//! Invariant: at least [`RESERVE_KIB`] of memory stays with the host.
+//! There are two ways, one command each, and the last command about a size counts:
+//!
+//! * **At boot**, of 1 GiB or 2 MiB, by kernel parameters. With a boot menu of ours they stand in
+//!   its entries only, so that a normal boot keeps its memory.
+//! * **At runtime**, of 2 MiB, by a systemd unit that starts early and can be started at once,
+//!   without a reboot. The kernel must find whole free blocks by then, so it may get fewer. Where
+//!   there is a boot menu of ours, the unit leaves a boot by the normal entry alone.
+//!
+//! Pages of 2 MiB are had in one way at a time; those of 1 GiB and of 2 MiB go together.
+//!
+//! systemd mounts pages of the default size, which our parameters set, at /dev/hugepages. The other
+//! size, or each where that mount was changed by hand, gets a mount unit of its own.
+//!
+//! Invariant: at least [`RESERVE_KIB`] of memory stays with the host, shared out evenly among the
+//! NUMA nodes where counts are by node.
 
-use std::{fmt, str::FromStr};
+mod error;
+mod files;
+mod limit;
+mod request;
+mod size;
 
 use vfio_core::{
-    Advice, Exit,
-    change::Draft,
-    host::{Cpu, Memory},
+    change::{Draft, by_hand},
+    host::{AskedPages, Cpu, Kernels, Memory},
+    layout::ENTRIES_D,
 };
 
-/// The fragment that holds the kernel parameters of this feature.
-pub const FRAGMENT: &str = "etc/deploy-vfio/cmdline.d/20-hugepages.conf";
+pub use error::Error;
+pub use files::FRAGMENT;
+pub use request::{Count, Request};
+pub use size::PageSize;
 
 /// What the host keeps, in KiB: 4 GiB.
 pub const RESERVE_KIB: u64 = 4 << 20;
 
-/// A huge page size of x86-64.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PageSize {
-    /// 2 MiB.
-    M2,
-    /// 1 GiB; the processor must have `pdpe1gb`.
-    G1,
+/// How much memory, in KiB, the huge pages take that `draft` plans.
+pub fn planned_kib(draft: &Draft<'_>) -> vfio_core::Result<u64> {
+    Ok(kib(&files::at_boot(draft)?).saturating_add(kib(&files::at_runtime(draft)?)))
 }
 
-impl PageSize {
-    /// The size in KiB, as the kernel names it in sysfs.
-    #[must_use]
-    pub fn kib(self) -> u64 {
-        match self {
-            Self::M2 => 2 << 10,
-            Self::G1 => 1 << 20,
-        }
-    }
-
-    /// The flag of `/proc/cpuinfo` that says the processor has pages of this size.
-    fn flag(self) -> &'static str {
-        match self {
-            Self::M2 => "pse",
-            Self::G1 => "pdpe1gb",
-        }
-    }
+fn kib(asked: &[AskedPages]) -> u64 {
+    asked.iter().fold(0, |sum, pages| sum.saturating_add(pages.kib()))
 }
 
-impl FromStr for PageSize {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        match text {
-            "2M" | "2m" => Ok(Self::M2),
-            "1G" | "1g" => Ok(Self::G1),
-            _ => Err(Error::NotASize(text.escape_debug().take(40).collect())),
-        }
-    }
-}
-
-impl fmt::Display for PageSize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::M2 => "2M",
-            Self::G1 => "1G",
-        })
-    }
-}
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request {
-    /// This many pages of this size.
-    Reserve {
-        /// Size of a page.
-        size: PageSize,
-        /// How many.
-        count: u64,
-    },
-    /// None.
-    Off,
-}
-
-/// Why huge pages cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Not a size that exists.
-    #[error("`{0}` is not a huge page size; use `2M` or `1G`")]
-    NotASize(String),
-    /// No pages at all.
-    #[error("0 pages of {0} reserve nothing")]
-    Zero(PageSize),
-    /// The processor has no pages of this size.
-    #[error("this processor has no pages of {0}: `{flag}` is not among its flags", flag = .0.flag())]
-    Unsupported(PageSize),
-    /// The machine has too little memory.
-    #[error("{count} pages of {size} do not fit: at most {most}, leaving 4 GiB to the host")]
-    TooMany {
-        /// Pages asked for.
-        count: u64,
-        /// Their size.
-        size: PageSize,
-        /// Pages that fit.
-        most: u64,
-        /// `MemTotal`.
-        total_kib: u64,
-    },
-    /// The draft could not be read or written.
-    #[error(transparent)]
-    Core(#[from] vfio_core::Error),
-}
-
-impl Advice for Error {
-    fn exit(&self) -> Exit {
-        match self {
-            Self::NotASize(_) | Self::Zero(_) => Exit::Usage,
-            Self::Unsupported(_) | Self::TooMany { .. } => Exit::Refused,
-            Self::Core(error) => error.exit(),
-        }
-    }
-
-    fn because(&self) -> Vec<String> {
-        match self {
-            Self::TooMany { total_kib, .. } => {
-                vec![format!("the machine has {total_kib} KiB of memory")]
-            }
-            Self::Core(error) => error.because(),
-            _ => Vec::new(),
-        }
-    }
-
-    fn help(&self) -> Vec<String> {
-        match self {
-            Self::Zero(_) => vec!["`deploy-vfio hugepages off` takes the reservation back".into()],
-            Self::Unsupported(PageSize::G1) => vec!["use pages of 2M".into()],
-            Self::TooMany { most: 0, .. } => {
-                vec!["a machine with at most 4 GiB has none to spare".into()]
-            }
-            Self::TooMany { most, size, .. } => {
-                vec![format!("deploy-vfio hugepages {size} {most}")]
-            }
-            Self::Core(error) => error.help(),
-            _ => Vec::new(),
-        }
-    }
-}
-
-/// Writes or removes the kernel parameters for `request`.
+/// Writes or removes the kernel parameters and units for `request`.
 ///
 /// # Errors
 ///
-/// Pages that the processor does not have, or more than memory allows.
+/// Pages that the processor does not have, more than memory allows, or counts by node that an
+/// installed kernel does not understand.
 pub fn plan(
     draft: &mut Draft<'_>,
     cpu: &Cpu,
     memory: &Memory,
-    request: Request,
+    kernels: &Kernels,
+    request: &Request,
 ) -> Result<(), Error> {
-    let Request::Reserve { size, count } = request else {
-        draft.remove(FRAGMENT);
-        return Ok(());
-    };
-    if count == 0 {
-        return Err(Error::Zero(size));
+    let ran = !files::at_runtime(draft)?.is_empty();
+    match request {
+        Request::Off => {
+            draft.remove(FRAGMENT);
+            files::remove_runtime(draft);
+        }
+        Request::Reserve { size, count } => {
+            if *size == PageSize::M2 {
+                files::remove_runtime(draft);
+            }
+            limit::check(cpu, memory, *size, count, kib(&files::at_runtime(draft)?))?;
+            limit::check_kernels(kernels, count)?;
+            files::write_boot(draft, *size, count)?;
+            note_by_hand(draft)?;
+        }
+        Request::AtRuntime { count } => {
+            let boot = files::at_boot(draft)?;
+            if boot.iter().any(|pages| pages.size_kib == PageSize::M2.kib()) {
+                draft.remove(FRAGMENT);
+            }
+            limit::check(cpu, memory, PageSize::M2, count, kib(&files::at_boot(draft)?))?;
+            files::write_runtime(draft, count)?;
+        }
     }
-    if !cpu.flags.contains(size.flag()) {
-        return Err(Error::Unsupported(size));
+    for mount in files::settle_mounts(draft)? {
+        draft.note(format!(
+            "libvirt looks for huge pages once: `systemctl start {mount}`, then restart libvirtd"
+        ));
     }
-    let most = memory.total_kib.saturating_sub(RESERVE_KIB) / size.kib();
-    if count > most {
-        return Err(Error::TooMany { count, size, most, total_kib: memory.total_kib });
+    let runs = !files::at_runtime(draft)?.is_empty();
+    if matches!(request, Request::AtRuntime { .. }) || (ran && !runs) {
+        note_service(draft, runs)?;
     }
-    // `hugepages=` counts pages of the `hugepagesz=` before it (hugetlbpage.rst).
-    let text = format!(
-        "# Written by `deploy-vfio hugepages`.\n\
-         default_hugepagesz={size} hugepagesz={size} hugepages={count}\n"
-    );
-    Ok(draft.write(FRAGMENT, text)?)
+    note_rest(draft, memory)?;
+    Ok(())
+}
+
+/// Notes what the user gave GRUB: the kernel heeds the first count of each size.
+fn note_by_hand(draft: &mut Draft<'_>) -> Result<(), Error> {
+    let hand = by_hand(draft, &["default_hugepagesz", "hugepagesz", "hugepages"])?;
+    if !hand.is_empty() {
+        let hand = hand.join(" ");
+        draft.note(format!(
+            "GRUB's settings have {hand} by hand: take that out, a kernel heeds the first of each"
+        ));
+    }
+    Ok(())
+}
+
+/// Notes how to have the unit's pages at once, or their memory back.
+fn note_service(draft: &mut Draft<'_>, runs: bool) -> Result<(), Error> {
+    let unit = files::SERVICE;
+    if runs {
+        let menu = !draft.names(ENTRIES_D)?.is_empty();
+        let boot = if menu { "every boot by an entry of ours" } else { "every boot" };
+        draft.note(format!("{boot} reserves the pages; `systemctl restart {unit}` does it now"));
+    } else {
+        draft.note(format!(
+            "`systemctl stop {unit}` beforehand gives the memory back at once; else the next \
+             boot does"
+        ));
+    }
+    Ok(())
+}
+
+/// Notes that little is left: a desktop, and the host's own part of each guest, need memory too.
+fn note_rest(draft: &mut Draft<'_>, memory: &Memory) -> Result<(), Error> {
+    let left = memory.total_kib.saturating_sub(planned_kib(draft)?);
+    if left < memory.total_kib / 20 * 3 {
+        let (left, total) = (left >> 20, memory.total_kib >> 20);
+        draft.note(format!("only {left} of {total} GiB stay with the host, whatever runs there"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use vfio_core::Root;
+    use vfio_core::{
+        Advice, Exit, Root,
+        host::{Kernel, Node},
+        layout::RUNTIME_HUGEPAGES,
+    };
 
     use super::*;
 
-    fn machine(gib: u64) -> (Cpu, Memory) {
-        let flags = ["pse", "pdpe1gb"].map(str::to_owned).into();
-        let memory = Memory { total_kib: gib << 20, ..Memory::default() };
-        (Cpu { flags, ..Cpu::default() }, memory)
+    /// A machine with as much memory on each of `nodes` nodes, and these kernels.
+    struct Host {
+        cpu: Cpu,
+        memory: Memory,
+        kernels: Kernels,
     }
 
-    fn reserve(size: PageSize, count: u64, gib: u64) -> Result<String, Error> {
-        let (cpu, memory) = machine(gib);
-        let root = Root::empty();
-        let mut draft = Draft::new(&root);
-        plan(&mut draft, &cpu, &memory, Request::Reserve { size, count })?;
-        Ok(draft.text(FRAGMENT)?.unwrap_or_default())
+    fn host(gib: u64, nodes: u32, releases: &[&str]) -> Host {
+        let flags = ["pse", "pdpe1gb"].map(str::to_owned).into();
+        let node = |number| Node {
+            number,
+            total_kib: (gib << 20) / u64::from(nodes),
+            huge_pages: Vec::new(),
+        };
+        let kernel = |release: &&str| Kernel { release: (*release).into(), ..Kernel::default() };
+        Host {
+            cpu: Cpu { flags, ..Cpu::default() },
+            memory: Memory {
+                total_kib: gib << 20,
+                nodes: (0..nodes).map(node).collect(),
+                ..Memory::default()
+            },
+            kernels: Kernels { installed: releases.iter().map(kernel).collect(), running: None },
+        }
+    }
+
+    impl Host {
+        fn plan(&self, draft: &mut Draft<'_>, request: &Request) -> Result<(), Error> {
+            plan(draft, &self.cpu, &self.memory, &self.kernels, request)
+        }
+
+        fn reserve(&self, size: PageSize, count: &str) -> Result<String, Error> {
+            let root = Root::empty();
+            let mut draft = Draft::new(&root);
+            self.plan(&mut draft, &reserve(size, count))?;
+            Ok(draft.text(FRAGMENT)?.unwrap_or_default())
+        }
+    }
+
+    fn reserve(size: PageSize, count: &str) -> Request {
+        Request::Reserve { size, count: count.parse().unwrap() }
+    }
+
+    fn at_runtime(count: &str) -> Request {
+        Request::AtRuntime { count: count.parse().unwrap() }
     }
 
     #[test]
     fn pages_leave_four_gib_to_the_host() {
-        assert!(reserve(PageSize::G1, 28, 32).unwrap().contains("hugepagesz=1G hugepages=28\n"));
-        let error = reserve(PageSize::G1, 29, 32).unwrap_err();
+        let host = host(32, 1, &[]);
+        assert!(host.reserve(PageSize::G1, "28").unwrap().contains("hugepagesz=1G hugepages=28\n"));
+        let error = host.reserve(PageSize::G1, "29").unwrap_err();
         assert_eq!(
             error.to_string(),
             "29 pages of 1G do not fit: at most 28, leaving 4 GiB to the host"
@@ -208,29 +203,116 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_keeps_little_is_told() {
+        let (root, host) = (Root::empty(), host(64, 1, &[]));
+        let notes = |count| {
+            let mut draft = Draft::new(&root);
+            host.plan(&mut draft, &reserve(PageSize::G1, count)).unwrap();
+            draft.finish("x").unwrap().notes
+        };
+        assert_eq!(notes("60"), ["only 4 of 64 GiB stay with the host, whatever runs there"]);
+        assert!(notes("48").is_empty());
+    }
+
+    #[test]
     fn b31_a_machine_with_eight_gib_may_have_pages() {
-        assert!(reserve(PageSize::M2, 2048, 8).is_ok());
-        assert!(reserve(PageSize::M2, 2049, 8).is_err());
-        assert!(reserve(PageSize::M2, 1, 3).is_err());
-        assert!(reserve(PageSize::G1, u64::MAX, 8).is_err());
+        assert!(host(8, 1, &[]).reserve(PageSize::M2, "2048").is_ok());
+        assert!(host(8, 1, &[]).reserve(PageSize::M2, "2049").is_err());
+        assert!(host(3, 1, &[]).reserve(PageSize::M2, "1").is_err());
+        assert!(host(8, 1, &[]).reserve(PageSize::G1, "18446744073709551615").is_err());
     }
 
     #[test]
     fn b32_gigantic_pages_need_the_processor_to_have_them() {
-        let (mut cpu, memory) = machine(32);
-        cpu.flags.remove("pdpe1gb");
-        let root = Root::empty();
-        let request = Request::Reserve { size: PageSize::G1, count: 1 };
-        let error = plan(&mut Draft::new(&root), &cpu, &memory, request).unwrap_err();
+        let mut host = host(32, 1, &[]);
+        host.cpu.flags.remove("pdpe1gb");
+        let error = host.reserve(PageSize::G1, "1").unwrap_err();
         assert_eq!(error.exit(), Exit::Refused);
     }
 
     #[test]
+    fn b32_counts_by_node_leave_each_node_its_share() {
+        let host = host(64, 2, &["6.12.9", "6.1.0-28-amd64"]);
+        let text = host.reserve(PageSize::G1, "1=30,0=4").unwrap();
+        assert!(text.ends_with(" hugepagesz=1G hugepages=0:4,1:30\n"), "{text}");
+        let error = host.reserve(PageSize::G1, "0=31").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "31 pages of 1G do not fit on node 0: at most 30, leaving its share of 4 GiB to the host"
+        );
+        assert_eq!(error.help(), ["deploy-vfio hugepages 1G --node 0=30"]);
+        let error = host.reserve(PageSize::G1, "7=1").unwrap_err();
+        assert_eq!(
+            (error.exit(), error.because()),
+            (Exit::Refused, vec!["nodes with memory: 0, 1".into()])
+        );
+        assert!(matches!(host.reserve(PageSize::G1, "0=0"), Err(Error::Zero(_))));
+        let many = format!("0={0},1={0}", u64::MAX);
+        assert!(matches!(host.reserve(PageSize::M2, &many), Err(Error::TooMany { .. })));
+    }
+
+    #[test]
+    fn counts_by_node_need_every_kernel_to_read_them() {
+        let old = host(64, 2, &["6.1.0-28-amd64", "5.10.0-32-amd64"]);
+        let error = old.reserve(PageSize::G1, "0=1,1=1").unwrap_err();
+        assert_eq!(
+            (error.exit(), error.because()),
+            (Exit::Refused, vec!["installed: 5.10.0-32-amd64".into()])
+        );
+        assert!(host(64, 2, &[]).reserve(PageSize::G1, "0=1").is_err());
+        assert!(old.reserve(PageSize::G1, "2").is_ok());
+        let (root, request) = (Root::empty(), at_runtime("0=1,1=1"));
+        old.plan(&mut Draft::new(&root), &request).unwrap();
+    }
+
+    #[test]
+    fn pages_of_two_mib_are_had_in_one_way_and_go_beside_those_of_one_gib() {
+        let (root, host) = (Root::empty(), host(16, 1, &[]));
+        let mut draft = Draft::new(&root);
+        let has = |draft: &Draft<'_>, path: &str| draft.text(path).unwrap().is_some();
+        let mount = "etc/systemd/system/dev-hugepages2M.mount";
+        host.plan(&mut draft, &reserve(PageSize::M2, "512")).unwrap();
+        host.plan(&mut draft, &at_runtime("256")).unwrap();
+        assert!(!has(&draft, FRAGMENT) && has(&draft, RUNTIME_HUGEPAGES) && !has(&draft, mount));
+        host.plan(&mut draft, &reserve(PageSize::G1, "8")).unwrap();
+        assert!(has(&draft, FRAGMENT) && has(&draft, RUNTIME_HUGEPAGES) && has(&draft, mount));
+        assert_eq!(planned_kib(&draft).unwrap(), (8 << 20) + (256 << 11));
+        // Both together leave 4 GiB.
+        let error = host.plan(&mut draft, &at_runtime("2049")).unwrap_err();
+        assert!(error.to_string().contains("at most 2048,"), "{error}");
+        host.plan(&mut draft, &reserve(PageSize::M2, "512")).unwrap();
+        assert!(!has(&draft, RUNTIME_HUGEPAGES) && !has(&draft, mount));
+        host.plan(&mut draft, &Request::Off).unwrap();
+        assert_eq!(planned_kib(&draft).unwrap(), 0);
+        assert!(draft.finish("off").unwrap().is_empty());
+    }
+
+    #[test]
+    fn pages_that_dev_hugepages_will_not_have_get_a_mount() {
+        let (root, host) = (Root::empty(), host(16, 1, &[]));
+        for (path, text, mounts) in [
+            ("etc/fstab", "UUID=1 / ext4 defaults 0 1\n# x /dev/hugepages\n", false),
+            ("etc/fstab", "none /dev/hugepages hugetlbfs pagesize=2M 0 0\n", true),
+            ("etc/default/grub", "GRUB_CMDLINE_LINUX=\"default_hugepagesz=2M\"\n", true),
+            ("etc/default/grub", "GRUB_CMDLINE_LINUX=\"default_hugepagesz=1G\"\n", false),
+            ("etc/systemd/system/dev-hugepages.mount", "[Mount]\n", true),
+        ] {
+            let mut draft = Draft::new(&root);
+            draft.write(path, text).unwrap();
+            host.plan(&mut draft, &reserve(PageSize::G1, "2")).unwrap();
+            let mount = draft.text("etc/systemd/system/dev-hugepages1G.mount").unwrap();
+            assert_eq!(mount.is_some(), mounts, "{path}: {text}");
+            let notes = draft.finish("x").unwrap().notes.concat();
+            assert_eq!(notes.contains("restart libvirtd"), mounts, "{notes}");
+        }
+    }
+
+    #[test]
     fn off_leaves_no_fragment() {
-        let (cpu, memory) = machine(32);
         let root = Root::empty();
         let mut draft = Draft::new(&root);
-        plan(&mut draft, &cpu, &memory, Request::Off).unwrap();
-        assert!(draft.finish("off").unwrap().is_empty());
+        host(32, 1, &[]).plan(&mut draft, &Request::Off).unwrap();
+        let plan = draft.finish("off").unwrap();
+        assert!(plan.is_empty() && plan.notes.is_empty());
     }
 }

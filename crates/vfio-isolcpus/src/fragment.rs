@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use vfio_core::{
     CpuList,
-    change::Draft,
+    change::{Draft, by_hand},
     host::{CoreKind, Cpu, Kernel, Kernels},
 };
 
@@ -39,6 +39,13 @@ pub fn plan(
         FRAGMENT,
         format!("# Written by `deploy-vfio cpu`.\n{parameters} irqaffinity={host}\n"),
     )?;
+    let hand = by_hand(draft, &["isolcpus", "nohz_full", "rcu_nocbs", "irqaffinity"])?;
+    if !hand.is_empty() {
+        draft.note(format!(
+            "GRUB's settings have {} by hand: take that out, a kernel heeds only the first",
+            hand.join(" ")
+        ));
+    }
     describe(draft, cpu, &split);
     Ok(())
 }

@@ -9,6 +9,7 @@
 
 mod assemble;
 mod boot;
+mod by_hand;
 mod defect;
 mod diff;
 mod disk;
@@ -32,6 +33,7 @@ mod settings;
 mod shell;
 mod store;
 
+pub use by_hand::by_hand;
 pub use diff::diff;
 pub use draft::Draft;
 pub use engine::{
