@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, process::ExitCode};
 
 use serde_json::{Value, json};
-use vfio_cli::{Context, Failure, table};
+use vfio_cli::{Context, Failure};
 use vfio_core::{
     Address,
     host::{Device, Machine, Names},
@@ -54,47 +54,10 @@ fn run(cx: &Context, args: Args) -> Result<(), Failure> {
     if cx.global().json {
         print_json(&devices, &names, &protected);
     } else {
-        cx.print(render(&devices, &names, &protected));
+        cx.print(deploy_vfio::groups_table(&devices, &names, &protected));
         outside(cx, &machine);
     }
     Ok(())
-}
-
-fn reasons(protected: &BTreeMap<Address, Vec<Reason>>, device: &Device) -> Vec<String> {
-    let reasons = protected.get(&device.address).into_iter().flatten();
-    reasons.map(ToString::to_string).collect()
-}
-
-fn render(
-    devices: &[&Device],
-    names: &Names,
-    protected: &BTreeMap<Address, Vec<Reason>>,
-) -> String {
-    let mut last = None;
-    let rows = devices.iter().map(|device| {
-        let group = device.group.map(|group| group.to_string()).unwrap_or_default();
-        let first = last.replace(device.group) != Some(device.group);
-        vec![
-            if first { group } else { String::new() },
-            device.address.to_string(),
-            names.class(device.class),
-            device.ids(),
-            shortened(names.describe(device)),
-            device.driver.clone().unwrap_or_else(|| "-".into()),
-            reasons(protected, device).join(", "),
-        ]
-    });
-    let rows: Vec<_> = rows.collect();
-    table(&["group", "address", "class", "ids", "name", "driver", "stays because it"], &rows)
-}
-
-/// A table must fit a terminal; `--json` has whole names.
-fn shortened(name: String) -> String {
-    const MOST: usize = 56;
-    if name.chars().count() <= MOST {
-        return name;
-    }
-    name.chars().take(MOST - 1).chain(['…']).collect()
 }
 
 fn print_json(devices: &[&Device], names: &Names, protected: &BTreeMap<Address, Vec<Reason>>) {
@@ -108,7 +71,7 @@ fn print_json(devices: &[&Device], names: &Names, protected: &BTreeMap<Address, 
             "name": names.describe(device),
             "driver": device.driver,
             "boot_vga": device.boot_vga,
-            "protected": reasons(protected, device),
+            "protected": deploy_vfio::reasons(protected, device),
         }));
     }
     let groups: Vec<Value> = groups

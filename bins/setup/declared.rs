@@ -98,7 +98,7 @@ mod tests {
         for (text, told) in [
             ("[hugepage]\n", "x.toml:1:2: unknown field `hugepage`"),
             ("[hugepages]\nsize = \"3M\"\ncount = 1\n", "x.toml:2:8: `3M` is not a huge page size"),
-            ("[hugepages]\nsize = \"1G\"\n", "x.toml:1:1: missing field `count`"),
+            ("[hugepages]\ncount = 1\n", "x.toml:1:1: missing field `size`"),
             ("hugepages = \"on\"\n", "x.toml:1:13: invalid value"),
             ("hugepages = 1\n", "x.toml:1:13: invalid type"),
             ("[multiboot]\nentry = \"x\"\n", "x.toml:2:9: "),

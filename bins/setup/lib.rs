@@ -8,9 +8,12 @@
 
 mod cpu;
 mod declared;
+mod groups;
 mod hugepages;
 mod multiboot;
+mod original;
 mod wanted;
+pub mod wizard;
 mod words;
 
 use vfio_cli::{Context, Failure};
@@ -18,9 +21,12 @@ use vfio_core::{change::Draft, host::Machine};
 
 pub use cpu::Cpu;
 pub use declared::{DECLARED, declared};
+pub use groups::{groups_table, reasons};
 pub use hugepages::Hugepages;
 pub use multiboot::Multiboot;
+pub use original::Original;
 pub use wanted::Wanted;
+pub use wizard::Step;
 
 use serde::{Deserialize, Serialize};
 

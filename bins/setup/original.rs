@@ -1,57 +1,238 @@
 //! The command line of the original deploy-VFIO: options without a command word, several features
 //! in one run.
 //!
-//! An option's own words end where the next option begins. `-h` alone is help, with a page size it
-//! is `--hugepages`. What a section does not name stays as it is.
+//! An option's own words end where the next option begins. A feature that is named without the
+//! words that it needs, and a section that is neither named nor skipped, is left open: the wizard
+//! asks for it where there is somebody to ask.
 
-use clap::Args;
-use vfio_cli::{Failure, Usage};
-use vfio_iommu::{Choice, Selection};
+use std::collections::BTreeSet;
 
-use crate::{Hugepages, Multiboot, Setup, Wanted};
+use clap::{ArgAction, ArgMatches, Args, FromArgMatches, error::ErrorKind};
+use vfio_iommu::{Allow, Choice, Selection};
 
-/// Options as the original documents them.
-#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-#[command(disable_help_flag = true)]
-pub struct Original {
-    /// Groups for guests: `all`, `vga`, `no-vga`, `14`, `14-16`, joined by commas
-    #[arg(long, short, value_name = "GROUPS")]
-    pub parse: Option<Selection>,
-    /// Reserve huge pages: page size and number of pages
-    #[arg(long, short = 'h', num_args = 0..=2, value_names = ["SIZE", "COUNT"],
-          help_heading = PRE_SETUP)]
-    pub hugepages: Option<Vec<String>>,
-    /// Leave pre-setup as it is
-    #[arg(long, help_heading = PRE_SETUP)]
-    pub skip_pre_setup: bool,
-    /// Take pre-setup away
-    #[arg(long, help_heading = PRE_SETUP,
-          conflicts_with_all = ["hugepages", "skip_pre_setup"])]
-    pub uninstall_pre_setup: bool,
-    /// Offer a boot entry for each GPU; which one boots by itself
-    #[arg(long, short, num_args = 0..=1, value_name = "first|last|default|GROUP",
-          default_missing_value = "default", help_heading = VFIO_SETUP)]
-    pub multiboot: Option<Choice>,
-    /// Leave the VFIO setup as it is
-    #[arg(long, help_heading = VFIO_SETUP, conflicts_with = "multiboot")]
-    pub skip_vfio_setup: bool,
-    /// Take the VFIO setup away
-    #[arg(long, help_heading = VFIO_SETUP, conflicts_with_all = ["multiboot", "skip_vfio_setup"])]
-    pub uninstall_vfio_setup: bool,
-    /// Leave post-setup as it is
-    #[arg(long, help_heading = POST_SETUP)]
-    pub skip_post_setup: bool,
-    /// Take post-setup away
-    #[arg(long, help_heading = POST_SETUP, conflicts_with = "skip_post_setup")]
-    pub uninstall_post_setup: bool,
-    /// Take back the newest operation
-    #[arg(long, short)]
-    pub undo: bool,
-    /// Print help
-    #[arg(long)]
-    pub help: bool,
-}
+use crate::{Cpu, Hugepages, Multiboot, Setup, Step, Wanted};
 
 const PRE_SETUP: &str = "Pre-setup";
 const VFIO_SETUP: &str = "VFIO setup";
 const POST_SETUP: &str = "Post-setup";
+
+/// The options; the help of `deploy-vfio setup` is made of them.
+#[derive(Args, Debug)]
+struct Options {
+    /// Print help
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
+    /// Take the newest operation back
+    #[arg(long, short)]
+    undo: bool,
+    /// Groups for guests: `all`, `vga`, `no-vga`, `14`, `14-16`, joined by commas
+    #[arg(long, short, value_name = "SELECTION")]
+    parse: Option<Selection>,
+    /// Give away what is protected
+    #[arg(long, value_name = "network|keyboard|headless|storage", value_delimiter = ',')]
+    allow: Vec<Allow>,
+
+    /// Keep CPUs for guests
+    #[arg(long, short, help_heading = PRE_SETUP)]
+    cpu: bool,
+    /// Reserve huge pages: their size and number
+    #[arg(long, short = 'h', num_args = 0..=2, value_names = ["2M|1G", "COUNT"],
+          help_heading = PRE_SETUP)]
+    hugepages: Option<Vec<String>>,
+    /// Leave pre-setup as it is
+    #[arg(long, help_heading = PRE_SETUP, conflicts_with_all = PRE)]
+    skip_pre_setup: bool,
+    /// Take pre-setup away
+    #[arg(long, help_heading = PRE_SETUP, conflicts_with_all = PRE)]
+    uninstall_pre_setup: bool,
+
+    /// Offer a boot entry for each GPU, and boot this one by itself
+    #[arg(long, short, num_args = 0..=1, value_name = "first|last|default|GROUP",
+          default_missing_value = "default", help_heading = VFIO_SETUP)]
+    multiboot: Option<Choice>,
+    /// Leave the VFIO setup as it is
+    #[arg(long, help_heading = VFIO_SETUP, conflicts_with_all = VFIO)]
+    skip_vfio_setup: bool,
+    /// Take the VFIO setup away
+    #[arg(long, help_heading = VFIO_SETUP, conflicts_with_all = VFIO)]
+    uninstall_vfio_setup: bool,
+
+    /// Leave post-setup as it is
+    #[arg(long, help_heading = POST_SETUP)]
+    skip_post_setup: bool,
+    /// Take post-setup away
+    #[arg(long, help_heading = POST_SETUP, conflicts_with = "skip_post_setup")]
+    uninstall_post_setup: bool,
+}
+
+const PRE: [&str; 2] = ["cpu", "hugepages"];
+const VFIO: [&str; 2] = ["multiboot", "parse"];
+
+/// What the original's command line asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Original {
+    /// The features that are named with all that they need.
+    pub setup: Setup,
+    /// Groups for guests, where no VFIO setup is named to take them.
+    pub parse: Option<Selection>,
+    /// Whether to take the newest operation back instead of all this.
+    pub undo: bool,
+    /// Features that are named without what they need.
+    pub bare: BTreeSet<Step>,
+    /// Features that are left open besides, as their section is neither named nor skipped.
+    pub open: BTreeSet<Step>,
+}
+
+impl Args for Original {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        Options::augment_args(command.disable_help_flag(true))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Original {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Options::from_arg_matches(matches)?.read()
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Options {
+    fn read(self) -> Result<Original, clap::Error> {
+        let mut line = Original { undo: self.undo, ..Original::default() };
+        self.pre_setup(&mut line)?;
+        self.vfio_setup(&mut line);
+        let named = line.setup != Setup::default() || !line.bare.is_empty();
+        if line.undo && named {
+            return Err(wrong("`--undo` stands alone: what is to be set up comes in another run"));
+        }
+        Ok(line)
+    }
+
+    fn pre_setup(&self, line: &mut Original) -> Result<(), clap::Error> {
+        if self.uninstall_pre_setup {
+            (line.setup.hugepages, line.setup.cpu) = (Some(Wanted::Off), Some(Wanted::Off));
+        } else if self.cpu || self.hugepages.is_some() {
+            line.setup.cpu = self.cpu.then(|| Wanted::On(Cpu::default()));
+            match self.hugepages.as_deref() {
+                None => {}
+                Some([size, count]) => {
+                    let pages = Hugepages::from_words(size, count).map_err(wrong)?;
+                    line.setup.hugepages = Some(Wanted::On(pages));
+                }
+                Some([]) => line.bare.extend([Step::Hugepages]),
+                Some(_) => return Err(wrong("how many pages? `--hugepages 1G 16`")),
+            }
+        } else if !self.skip_pre_setup {
+            line.open.extend([Step::Hugepages, Step::Cpu]);
+        }
+        Ok(())
+    }
+
+    fn vfio_setup(self, line: &mut Original) {
+        if self.uninstall_vfio_setup {
+            line.setup.multiboot = Some(Wanted::Off);
+        } else if let Some(entry) = self.multiboot {
+            let parse = self.parse.unwrap_or_default();
+            let words = Multiboot { entry, parse, allow: self.allow, ..Multiboot::default() };
+            line.setup.multiboot = Some(Wanted::On(words));
+        } else if self.parse.is_some() {
+            line.parse = self.parse;
+            line.bare.insert(Step::How);
+        } else if !self.skip_vfio_setup {
+            line.open.extend([Step::Selection, Step::How]);
+        }
+    }
+}
+
+fn wrong(what: impl std::fmt::Display) -> clap::Error {
+    clap::Error::raw(ErrorKind::ValueValidation, format!("{what}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Command;
+
+    use super::*;
+
+    fn read(line: &str) -> Result<Original, clap::Error> {
+        let words = std::iter::once("setup").chain(line.split_whitespace());
+        let command = vfio_cli::Global::augment_args(Original::augment_args(Command::new("setup")));
+        Original::from_arg_matches(&command.try_get_matches_from(words)?)
+    }
+
+    /// The line as the setup that it asks for; what is open behind it.
+    fn told(line: &str) -> String {
+        let line = read(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        let mut told = line.setup.to_toml().unwrap().replace('\n', " ");
+        for (name, steps) in [("bare", &line.bare), ("open", &line.open)] {
+            if !steps.is_empty() {
+                told += &format!("{name}: {steps:?} ");
+            }
+        }
+        told.trim_end().to_owned()
+    }
+
+    #[test]
+    fn b3_b4_b5_b6_every_option_says_what_it_asks_for() {
+        let pre = "[hugepages] size = \"1G\" count = 16";
+        let menu = |entry: &str, parse: &str| {
+            format!("[multiboot] entry = \"{entry}\" parse = \"{parse}\"")
+        };
+        for (line, asked) in [
+            ("", "open: {Selection, How, Hugepages, Cpu}".to_owned()),
+            ("-q", "open: {Selection, How, Hugepages, Cpu}".to_owned()),
+            ("-h 1G 16 --skip-vfio-setup", pre.to_owned()),
+            ("--hugepages 1G 16 --skip-vfio-setup -q", pre.to_owned()),
+            ("--skip-vfio-setup --hugepages 1G 16", pre.to_owned()),
+            ("--hugepages --cpu --skip-vfio-setup", "[cpu] bare: {Hugepages}".to_owned()),
+            ("--cpu --skip-vfio-setup", "[cpu]".to_owned()),
+            ("-c --skip-vfio-setup", "[cpu]".to_owned()),
+            ("-m last --skip-pre-setup", menu("last", "vga")),
+            ("--multiboot --parse all --skip-pre-setup", menu("default", "all")),
+            ("--parse no-vga,14 -m 14 --skip-pre-setup", menu("14", "no-vga,14")),
+            ("-p 1,14-16 -m first -c", format!("[cpu]  {}", menu("first", "1,14-16"))),
+            ("--parse all --skip-pre-setup", "bare: {How}".to_owned()),
+            ("--skip-pre-setup --skip-vfio-setup --skip-post-setup", String::new()),
+            (
+                "--uninstall-pre-setup --uninstall-vfio-setup --uninstall-post-setup",
+                "hugepages = \"off\" cpu = \"off\" multiboot = \"off\"".to_owned(),
+            ),
+            (
+                "--ignore-distro -n --uninstall-vfio-setup --skip-pre-setup",
+                "multiboot = \"off\"".into(),
+            ),
+        ] {
+            assert_eq!(told(line), asked, "{line}");
+        }
+        assert!(read("-u").unwrap().undo && read("--undo -q").unwrap().undo);
+    }
+
+    #[test]
+    fn b3_b5_what_is_wrong_is_told() {
+        for (line, wrong) in [
+            ("--bogus", "unexpected argument '--bogus'"),
+            ("--hugepages 1G", "how many pages?"),
+            ("--hugepages 3M 4", "`3M` is not a huge page size"),
+            ("--hugepages 1G x", "`x` is not a number of pages"),
+            ("--multiboot sideways", "`sideways` is not a choice"),
+            ("--parse 16-14", "`16-14` is not a selection"),
+            ("--parse", "a value is required"),
+            ("--cpu --skip-pre-setup", "cannot be used with"),
+            ("--multiboot --uninstall-vfio-setup", "cannot be used with"),
+            ("-u --cpu", "`--undo` stands alone"),
+            ("last", "unexpected argument 'last'"),
+            ("--cpu --cpu", "cannot be used multiple times"),
+        ] {
+            let error = read(line).expect_err(line).to_string();
+            assert!(error.contains(wrong), "{line}: {error}");
+        }
+    }
+}

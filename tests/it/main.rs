@@ -11,3 +11,4 @@ mod shells;
 mod snapshot;
 mod tidy;
 mod tools;
+mod wizard;

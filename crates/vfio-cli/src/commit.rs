@@ -1,6 +1,6 @@
 //! The way from a draft to the disk: show, stop at a dry run, ask, carry out, say what is next.
 
-use std::{collections::BTreeSet, io::IsTerminal};
+use std::collections::BTreeSet;
 
 use vfio_core::change::{self, Draft, OnConflict, Plan, Rebuild, Undone, Verify};
 
@@ -89,7 +89,7 @@ impl Context {
             let pending = self.global.exit_code && !plan.is_empty();
             return if pending { Err(Usage::found().into()) } else { Ok(()) };
         }
-        self.ask(question)?;
+        self.confirm(question)?;
         let done = work(self)?;
         if !done.by_hand.is_empty() {
             self.say(format!("Still to do by hand: {}", done.by_hand.join("; ")));
@@ -154,25 +154,5 @@ impl Context {
     fn report_interrupted(&self) -> Result<(), Failure> {
         let Some(id) = change::interrupted(self.root())? else { return Ok(()) };
         Err(vfio_core::Error::NeedsRecovery { id }.into())
-    }
-
-    fn ask(&self, question: &str) -> Result<(), Failure> {
-        if self.global.yes {
-            return Ok(());
-        }
-        if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
-            let help = ["add --yes to do it, or --dry-run to only see it"];
-            return Err(Usage::refused("there is nobody to ask: this is no terminal", &help).into());
-        }
-        let answer = dialoguer::Confirm::new().with_prompt(question).default(false).interact();
-        match answer {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Usage::refused("nothing was changed", &[])
-                .exiting(vfio_core::Exit::Failed)
-                .into()),
-            Err(_) => Err(Usage::refused("nothing was changed", &[])
-                .exiting(vfio_core::Exit::Interrupted)
-                .into()),
-        }
     }
 }

@@ -33,6 +33,7 @@ mod manual;
 mod output;
 mod program;
 pub mod programs;
+mod prompt;
 mod signals;
 mod table;
 
@@ -41,4 +42,5 @@ pub use context::Context;
 pub use failure::{Failure, Usage};
 pub use global::Global;
 pub use program::{line, main};
+pub use prompt::Answer;
 pub use table::table;

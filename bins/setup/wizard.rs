@@ -1,0 +1,230 @@
+//! The questions of `deploy-vfio setup`: one step a feature, each with the machine's own default.
+//!
+//! Every step can be gone back from and given up; nothing is planned before the last answer, and
+//! nothing written before the plan is confirmed.
+
+use vfio_cli::{Answer, Context, Failure, Usage};
+use vfio_core::host::{Machine, Names};
+use vfio_iommu::{Choice, Entry, Selection};
+use vfio_isolcpus::Request;
+
+use crate::{Cpu, Hugepages, Multiboot, Original, Setup, Wanted};
+
+/// A question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// Which devices guests get.
+    Selection,
+    /// How they get them.
+    How,
+    /// How much memory.
+    Hugepages,
+    /// Which CPUs.
+    Cpu,
+}
+
+impl Step {
+    /// The option that answers the question beforehand.
+    fn option(self) -> &'static str {
+        match self {
+            Self::Selection => "--parse vga",
+            Self::How => "--multiboot last",
+            Self::Hugepages => "--hugepages 1G 16",
+            Self::Cpu => "--cpu",
+        }
+    }
+}
+
+/// Asks for what `line` leaves open, where there is somebody to ask.
+///
+/// # Errors
+///
+/// Nobody to ask for what was named and needs an answer, or for anything at all; somebody who
+/// gave up.
+pub fn complete(cx: &Context, line: Original) -> Result<Setup, Failure> {
+    let Original { setup, parse, bare, open, .. } = line;
+    let asks = cx.is_interactive();
+    if !asks && (!bare.is_empty() || setup == Setup::default() && !open.is_empty()) {
+        let named = if bare.is_empty() { &open } else { &bare };
+        let help: Vec<&str> = named.iter().map(|step| step.option()).collect();
+        return Err(Usage::refused("there is nobody to ask: this is no terminal", &help).into());
+    }
+    let steps: Vec<Step> = bare.iter().chain(open.iter().filter(|_| asks)).copied().collect();
+    if steps.is_empty() {
+        return Ok(setup);
+    }
+    let machine = cx.machine()?;
+    let names = Names::read(cx.root())?.or_of(&machine);
+    let mut wizard = Wizard { cx, machine: &machine, names: &names, parse, setup };
+    wizard.walk(&steps)?;
+    Ok(wizard.setup)
+}
+
+struct Wizard<'a> {
+    cx: &'a Context,
+    machine: &'a Machine,
+    names: &'a Names,
+    parse: Option<Selection>,
+    setup: Setup,
+}
+
+impl Wizard<'_> {
+    fn walk(&mut self, steps: &[Step]) -> Result<(), Failure> {
+        let mut at = 0;
+        while let Some(step) = steps.get(at) {
+            self.cx.say(format!("\nStep {} of {}", at + 1, steps.len()));
+            let answer = match step {
+                Step::Selection => self.selection(),
+                Step::How => self.how(),
+                Step::Hugepages => self.hugepages(),
+                Step::Cpu => self.cpu(),
+            };
+            at = match answer? {
+                Answer::Is(()) => at + 1,
+                Answer::Back => at.saturating_sub(1),
+            };
+        }
+        Ok(())
+    }
+
+    fn selection(&mut self) -> Result<Answer<()>, Failure> {
+        self.cx.say("A guest gets whole devices, by IOMMU group. What the host cannot do without");
+        self.cx.say("stays with it: its disks, network, last keyboard and last display.");
+        let items = [
+            "Graphics cards only",
+            "Everything that the host can do without",
+            "The same, without graphics cards",
+            "Groups by number",
+            "None: leave devices as they are",
+        ];
+        let items = items.map(str::to_owned);
+        let chosen = match self.cx.choose("Which devices are for guests?", &items, 0)? {
+            Answer::Is(at) => at,
+            Answer::Back => return Ok(Answer::Back),
+        };
+        let words = ["vga", "all", "no-vga"];
+        self.parse = match words.get(chosen) {
+            Some(word) => Some(word.parse()?),
+            None if chosen == words.len() => match self.by_number()? {
+                Answer::Is(selection) => Some(selection),
+                Answer::Back => return self.selection(),
+            },
+            None => None,
+        };
+        Ok(Answer::Is(()))
+    }
+
+    fn by_number(&self) -> Result<Answer<Selection>, Failure> {
+        let protected = vfio_iommu::protected(self.machine);
+        let grouped = self.machine.pci.groups();
+        let devices: Vec<_> = grouped.into_values().flatten().collect();
+        self.cx.say(crate::groups_table(&devices, self.names, &protected));
+        self.cx.enter("Groups, like `14` or `14-16,20`", |text| {
+            let selection: Selection = text.parse().map_err(told)?;
+            vfio_iommu::select(self.machine, &selection, &[]).map_err(told)?;
+            Ok(selection)
+        })
+    }
+
+    fn how(&mut self) -> Result<Answer<()>, Failure> {
+        let Some(selection) = self.parse.clone() else { return Ok(Answer::Is(())) };
+        let entries = match self.entries(&selection) {
+            Ok(entries) => entries,
+            Err(failure) => {
+                self.cx.say(failure.to_string());
+                return Ok(Answer::Back);
+            }
+        };
+        self.cx.say("The boot menu keeps its normal entry, and gets one for each GPU that can");
+        self.cx.say("drive the desktop; in it the other devices wait for guests.");
+        let mut items =
+            vec!["The normal entry boots by itself, ours are chosen in the menu".to_owned()];
+        items.extend(entries.iter().map(|entry| format!("Boot by itself: {}", entry.title)));
+        match self.cx.choose("Which entry boots by itself?", &items, 0)? {
+            Answer::Back => Ok(Answer::Back),
+            Answer::Is(at) => {
+                let group = at.checked_sub(1).and_then(|at| entries[at].host_group);
+                let entry = match at {
+                    0 => Choice::Default,
+                    _ => group.map_or(Choice::Last, Choice::Group),
+                };
+                let words = Multiboot { entry, parse: selection, ..Multiboot::default() };
+                self.setup.multiboot = Some(Wanted::On(words));
+                Ok(Answer::Is(()))
+            }
+        }
+    }
+
+    fn entries(&self, selection: &Selection) -> Result<Vec<Entry>, Failure> {
+        let chosen = vfio_iommu::select(self.machine, selection, &[])?;
+        Ok(vfio_iommu::entries(self.machine, &|device| self.names.call(device), &chosen)?)
+    }
+
+    fn hugepages(&mut self) -> Result<Answer<()>, Failure> {
+        self.cx.say("Huge pages keep a guest's memory in one piece, which makes it faster. They");
+        self.cx.say("are reserved at boot, and the host cannot use them.");
+        let items = ["Leave memory as it is", "Reserve pages for guests"].map(str::to_owned);
+        self.setup.hugepages = match self.cx.choose("Memory for guests?", &items, 0)? {
+            Answer::Back => return Ok(Answer::Back),
+            Answer::Is(0) => None,
+            Answer::Is(_) => {
+                let total = self.machine.memory.total_kib >> 20;
+                let question = format!("Size and number of pages, of {total} GiB, like `1G 8`");
+                match self.cx.enter(&question, |text| self.pages(text))? {
+                    Answer::Is(pages) => Some(Wanted::On(pages)),
+                    Answer::Back => return self.hugepages(),
+                }
+            }
+        };
+        Ok(Answer::Is(()))
+    }
+
+    fn pages(&self, text: &str) -> Result<Hugepages, String> {
+        let (size, count) = text.split_once(char::is_whitespace).ok_or("write `1G 8`")?;
+        let pages = Hugepages::from_words(size, count.trim())?;
+        let request = pages.request().map_err(|failure| failure.to_string())?;
+        let Machine { cpu, memory, kernels, .. } = self.machine;
+        vfio_hugepages::plan(&mut self.cx.draft(), cpu, memory, kernels, &request).map_err(told)?;
+        Ok(pages)
+    }
+
+    fn cpu(&mut self) -> Result<Answer<()>, Failure> {
+        self.cx.say("Cores that only guests use make them answer evenly. The host does without");
+        self.cx.say("them as long as the setup is booted.");
+        let auto = match vfio_isolcpus::split(&self.machine.cpu, &Request::Auto) {
+            Ok(Some(split)) => split,
+            Ok(None) => return Ok(Answer::Is(())),
+            Err(error) => {
+                self.cx.say(error.to_string());
+                return Ok(Answer::Is(()));
+            }
+        };
+        let items = [
+            "Leave CPUs as they are".to_owned(),
+            format!("Host {}, guests {}", auto.host_cpus(), auto.guest_cpus()),
+            "Another number of cores for the host".to_owned(),
+        ];
+        let words = match self.cx.choose("CPUs for guests?", &items, 0)? {
+            Answer::Back => return Ok(Answer::Back),
+            Answer::Is(0) => None,
+            Answer::Is(1) => Some(Cpu::default()),
+            Answer::Is(_) => match self.cx.enter("Cores for the host", |text| self.cores(text))? {
+                Answer::Is(count) => Some(Cpu { host_cores: Some(count), ..Cpu::default() }),
+                Answer::Back => return self.cpu(),
+            },
+        };
+        self.setup.cpu = words.map(Wanted::On);
+        Ok(Answer::Is(()))
+    }
+
+    fn cores(&self, text: &str) -> Result<u32, String> {
+        let count = text.parse().map_err(|_| format!("`{text}` is not a number of cores"))?;
+        vfio_isolcpus::split(&self.machine.cpu, &Request::HostCores(count)).map_err(told)?;
+        Ok(count)
+    }
+}
+
+fn told(error: impl vfio_core::Advice) -> String {
+    let help = error.help().into_iter().map(|line| format!("\n  {line}"));
+    std::iter::once(error.to_string()).chain(help).collect()
+}
