@@ -195,9 +195,15 @@ impl Advice for Error {
             Self::Refused { help, .. } => help.clone(),
             Self::Changed { .. } => one("run the command again to plan against the new content"),
             Self::NeedsRecovery { .. } => one("run `deploy-vfio recover`"),
-            Self::Damaged { id, .. } => vec![format!(
-                "look at /var/lib/deploy-vfio/tx/{id:06}; the files it saved are below `pre`"
-            )],
+            Self::Damaged { id, .. } => vec![
+                format!(
+                    "look at /var/lib/deploy-vfio/tx/{id:06}; the files it saved are below `pre`"
+                ),
+                format!(
+                    "`deploy-vfio recover --set-aside {id}` keeps the record under another name and \
+                     lets other operations go on"
+                ),
+            ],
             Self::Conflict { .. } => {
                 one("`--keep` leaves the edited files as they are, `--restore` takes the old ones")
             }

@@ -14,7 +14,7 @@ use crate::{
         packages,
         record::Part,
         run::Run,
-        store::{self, Store, ids, load},
+        store::{self, Store, ids, last, load},
     },
 };
 
@@ -189,11 +189,6 @@ fn planned() -> Entry {
     Entry { t: store::now(), ..Entry::new(State::Planned, "") }
 }
 
-fn last(root: &Root, id: u32) -> Result<Entry> {
-    let missing = || Error::Damaged { id, what: "its journal is empty".to_owned() };
-    store::entries(root, id)?.0.pop().ok_or_else(missing)
-}
-
 /// The part that is in place, and the line that says so.
 fn forward(root: &Root, id: u32) -> Result<(Part, Entry)> {
     let end = last(root, id)?;
@@ -224,7 +219,8 @@ fn redoable(root: &Root) -> Result<Option<u32>> {
     }
     let in_place = |entry: &Entry| entry.state == State::Applied;
     let first = reached.iter().rposition(|(_, entry)| in_place(entry)).map_or(0, |at| at + 1);
-    let youngest = reached.last().map_or(0, |(id, _)| *id);
+    let aside = store::aside(root)?.unwrap_or(0);
+    let youngest = reached.last().map_or(0, |(id, _)| *id).max(aside);
     // An operation younger than the undo was applied after it, whatever became of that.
     let fresh = |(_, entry): &&(u32, Entry)| entry.newest >= youngest;
     Ok(reached[first..].iter().find(fresh).map(|(id, _)| *id))
@@ -291,12 +287,12 @@ pub fn standing(root: &Root, operation: &Operation) -> Result<Vec<(String, Stand
     steps.map(|step| Ok((step.path.clone(), assemble::standing(root, &step)?.0))).collect()
 }
 
-/// An operation that waits for [`recover`], or whose journal is damaged.
+/// An operation that waits for [`recover`].
 pub fn interrupted(root: &Root) -> Result<Option<u32>> {
     for id in ids(root)? {
         match last(root, id) {
-            Ok(entry) if entry.clean => {}
-            Ok(_) | Err(Error::Damaged { .. }) => return Ok(Some(id)),
+            Ok(entry) if !entry.clean => return Ok(Some(id)),
+            Ok(_) | Err(Error::Damaged { .. }) => {}
             Err(error) => return Err(error),
         }
     }

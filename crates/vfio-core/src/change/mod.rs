@@ -7,6 +7,7 @@
 //! An operation is planned, applying, generating, verifying, applied; or it is rolled back as
 //! if it had never been. What is on the disk at any moment tells [`recover`] what to do.
 
+mod aside;
 mod assemble;
 mod boot;
 mod defect;
@@ -32,6 +33,7 @@ mod settings;
 mod shell;
 mod store;
 
+pub use aside::{damage, ready, set_aside};
 pub use diff::diff;
 pub use draft::Draft;
 pub use engine::{
@@ -43,6 +45,6 @@ pub use plan::{Change, Plan, Rebuild};
 pub use rebuild::Programs;
 pub use rebuilder::{Job, NoRebuild, Rebuilder};
 pub use settings::{
-    Applied, Artefact, Interrupt, OnConflict, Operation, Recovered, Settings, Standing, Undone,
-    Verify,
+    Applied, Artefact, Damage, Interrupt, OnConflict, Operation, Recovered, Settings, Standing,
+    Undone, Verify,
 };

@@ -126,6 +126,23 @@ pub struct Recovered {
     pub kept: Vec<String>,
 }
 
+/// A record that cannot be read, and what it may be about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The operation's number.
+    pub id: u32,
+    /// What is wrong with its record.
+    pub what: String,
+    /// The files it names, as far as it can be read; nothing says how they stand.
+    pub files: Vec<String>,
+    /// What the operation left beside files: new or old content that never came to its place.
+    pub left: Vec<String>,
+    /// Whether it has old contents of files, below `pre`.
+    pub saved: bool,
+    /// Where the record is kept once it is set aside.
+    pub kept: String,
+}
+
 /// A recorded operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
