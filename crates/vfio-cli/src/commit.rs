@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, io::IsTerminal};
 
-use vfio_core::change::{self, Damage, Draft, OnConflict, Plan, Rebuild, Undone, Verify};
+use vfio_core::change::{
+    self, Damage, Draft, OnConflict, Plan, Rebuild, UndoPreview, Undone, Verify,
+};
 
 use crate::{Context, Failure, Usage, json, output};
 
@@ -40,10 +42,23 @@ impl Context {
     /// Takes back the newest operation that is not taken back yet.
     pub fn undo(&self, on_conflict: OnConflict) -> Result<(), Failure> {
         self.report_interrupted()?;
-        let Some((operation, plan)) = change::preview_undo(self.root())? else {
+        let Some(UndoPreview { operation, plan, edits, conflict }) =
+            change::preview_undo(self.root(), on_conflict)?
+        else {
             return self.nothing("There is nothing to undo.");
         };
         self.say(format!("Undoing operation {}: {}", operation.id, operation.title));
+        if on_conflict != OnConflict::Keep && !edits.is_empty() && !self.global.json {
+            self.say("What was edited since:");
+            output::diff(&change::diff(&edits), true);
+            self.say("What undo changes:");
+        }
+        if let Some(conflict) = conflict {
+            if !self.global.json {
+                self.show(&plan);
+            }
+            return Err(conflict.into());
+        }
         self.carry_out(&plan, "Take these changes back?", |cx| {
             let undone = cx.engine(None, |s| change::undo(cx.root(), on_conflict, s))?;
             cx.say_undone(undone, "taken back")

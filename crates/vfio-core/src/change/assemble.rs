@@ -136,6 +136,30 @@ pub(crate) fn undo(
     Ok((undo, edited))
 }
 
+/// What was done to the `edited` files since, where both sides can be read.
+pub(crate) fn edits(root: &Root, forward: &Part, edited: &[String]) -> Result<Plan> {
+    let mut changes = Vec::new();
+    for step in forward.steps.iter().filter(|step| edited.contains(&step.path)) {
+        if let (_, Some(after)) = standing(root, step)? {
+            changes.push(Change { path: step.path.clone(), before: step.after.clone(), after });
+        }
+    }
+    Ok(Plan { title: forward.title.clone(), changes, notes: Vec::new() })
+}
+
+/// Why the edited `path` cannot be replaced by what it held before.
+pub(crate) fn irreplaceable(root: &Root, path: &str) -> String {
+    let directory = resolve(root, path, false).ok().and_then(|target| root.stat(&target).ok()?);
+    let is_dir = |stat: &rustix::fs::Stat| {
+        rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory
+    };
+    match (directory.filter(is_dir), Image::read(root, path)) {
+        (Some(_), _) => format!("/{path} is a directory now"),
+        (None, Err(Error::Refused { because, .. })) => format!("/{path}: {}", because.join(", ")),
+        _ => format!("/{path} keeps changing"),
+    }
+}
+
 /// What is left of an edited file when only our block goes back to what it was.
 fn merged(step: &Step, now: &Image) -> Option<Image> {
     let Image::File { bytes: now, meta } = now else { return None };

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use crate::{
     Error, Result, Root,
     change::{
-        Applied, OnConflict, Operation, Plan, Recovered, Settings, Standing, Undone, assemble,
+        Applied, OnConflict, Operation, Plan, Recovered, Settings, Standing, UndoPreview, Undone,
+        assemble,
         disk::Disk,
         journal::{Entry, State},
         packages,
@@ -101,9 +102,7 @@ impl<'a> Work<'a> {
     fn undo_one(&self, store: &Store<'_>, id: u32, on_conflict: OnConflict) -> Result<Undone> {
         let (forward, end) = forward(self.root, id)?;
         let (part, kept) = assemble::undo(self.root, id, &forward, &end, on_conflict)?;
-        if on_conflict == OnConflict::Stop && !kept.is_empty() {
-            return Err(Error::Conflict { id, paths: kept });
-        }
+        conflict(self.root, id, on_conflict, &kept)?;
         self.preflight(&part.plan().rebuilds())?;
         let name = next_part(self.root, id, "undo")?;
         store.publish_part(id, &name, &part)?;
@@ -181,7 +180,12 @@ impl<'a> Work<'a> {
             "restore" => OnConflict::Restore,
             _ => OnConflict::Keep,
         };
-        Ok(("undone", self.undo_one(store, run.id, on_conflict)?.kept))
+        let undone = match self.undo_one(store, run.id, on_conflict) {
+            // Something else stands there since: it stays, and the rest is undone as was asked.
+            Err(Error::NotRestorable { .. }) => self.undo_one(store, run.id, OnConflict::Keep),
+            other => other,
+        };
+        Ok(("undone", undone?.kept))
     }
 }
 
@@ -233,14 +237,35 @@ fn next_part(root: &Root, id: u32, kind: &str) -> Result<String> {
     Ok(format!("{kind}-{:04}", names.iter().filter_map(number).max().unwrap_or(0) + 1))
 }
 
-/// What an undo would change now; `None` when there is nothing to undo.
-pub fn preview_undo(root: &Root) -> Result<Option<(Operation, Plan)>> {
+/// The error over files that an undo leaves as they are, unless that is what the user asked for.
+fn conflict(root: &Root, id: u32, on_conflict: OnConflict, edited: &[String]) -> Result<()> {
+    match on_conflict {
+        _ if edited.is_empty() => Ok(()),
+        OnConflict::Keep => Ok(()),
+        OnConflict::Stop => Err(Error::Conflict { id, paths: edited.to_vec() }),
+        OnConflict::Restore => {
+            let because = edited.iter().map(|path| assemble::irreplaceable(root, path));
+            Err(Error::NotRestorable { id, because: because.collect() })
+        }
+    }
+}
+
+/// What an undo would change now, or what it would stop at; `None` when there is nothing to undo.
+pub fn preview_undo(root: &Root, on_conflict: OnConflict) -> Result<Option<UndoPreview>> {
     let Some(id) = newest_applied(root)? else { return Ok(None) };
     let (forward, end) = forward(root, id)?;
-    let (part, edited) = assemble::undo(root, id, &forward, &end, OnConflict::Stop)?;
+    let (_, edited) = assemble::undo(root, id, &forward, &end, OnConflict::Stop)?;
+    let (part, stays) = assemble::undo(root, id, &forward, &end, on_conflict)?;
+    let edits = assemble::edits(root, &forward, &edited)?;
+    let fate = match on_conflict {
+        OnConflict::Stop => "",
+        OnConflict::Keep => " and stays as it is",
+        OnConflict::Restore => "; this discards that edit",
+    };
     let mut plan = part.plan();
-    plan.notes.extend(edited.iter().map(|path| format!("/{path} was edited since")));
-    Ok(Some((operation(root, id)?, plan)))
+    plan.notes.extend(edited.iter().map(|path| format!("/{path} was edited since{fate}")));
+    let conflict = conflict(root, id, on_conflict, &stays).err();
+    Ok(Some(UndoPreview { operation: operation(root, id)?, plan, edits, conflict }))
 }
 
 /// What a redo would change now; `None` when there is nothing to redo.

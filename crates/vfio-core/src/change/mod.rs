@@ -46,5 +46,5 @@ pub use rebuild::Programs;
 pub use rebuilder::{Job, NoRebuild, Rebuilder};
 pub use settings::{
     Applied, Artefact, Damage, Interrupt, OnConflict, Operation, Recovered, Settings, Standing,
-    Undone, Verify,
+    UndoPreview, Undone, Verify,
 };

@@ -100,6 +100,20 @@ pub enum OnConflict {
     Restore,
 }
 
+/// What an undo would do.
+#[derive(Debug)]
+pub struct UndoPreview {
+    /// The operation it takes back.
+    pub operation: Operation,
+    /// What it changes.
+    pub plan: Plan,
+    /// What was edited since and cannot be told from the operation's own lines: from what the
+    /// operation left to what is there now. A restore discards it.
+    pub edits: Plan,
+    /// The error that it ends with instead, over files that were edited since.
+    pub conflict: Option<Error>,
+}
+
 /// What an undo or a redo did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undone {
