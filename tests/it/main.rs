@@ -6,5 +6,6 @@ mod journal;
 mod plugins;
 mod product;
 mod readme;
+mod refusals;
 mod snapshot;
 mod tidy;

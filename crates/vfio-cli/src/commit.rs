@@ -29,6 +29,10 @@ impl Context {
         if plan.is_empty() {
             return self.nothing_to_do(&plan);
         }
+        // A dry run, and the diff above the question, promise only what can be done here.
+        if !self.is_described() {
+            change::check(self.root(), &plan, self.rebuilder())?;
+        }
         self.carry_out(&plan, "Apply these changes?", |cx| {
             let applied =
                 cx.engine(verify, |settings| change::apply(cx.root(), &plan, settings))?;

@@ -10,7 +10,9 @@ use crate::{
     change::{
         Change, Image, OnConflict, Plan, Standing, edit,
         journal::Entry,
-        place::{Folder, Place, check_path, check_target, parents, refuse, resolve, tag},
+        place::{
+            Folder, Place, check_links, check_path, check_target, parents, refuse, resolve, tag,
+        },
         record::{Mark, Part, Step},
     },
 };
@@ -20,6 +22,7 @@ pub(crate) fn check(root: &Root, plan: &Plan) -> Result<()> {
     let mut seen = BTreeSet::new();
     for change in &plan.changes {
         let target = target(root, change)?;
+        check_links(root, &change.path)?;
         check_target(root, &target)?;
         change.after.check_size(&change.path)?;
         if let Some(dir) = parents(&change.path).into_iter().find(|dir| is_file(plan, dir)) {
@@ -36,7 +39,8 @@ fn is_file(plan: &Plan, path: &str) -> bool {
     plan.changes.iter().any(|c| c.path == path && matches!(c.after, Image::File { .. }))
 }
 
-fn target(root: &Root, change: &Change) -> Result<String> {
+/// Where a change really happens.
+pub(crate) fn target(root: &Root, change: &Change) -> Result<String> {
     check_path(&change.path)?;
     let file = |image: &Image| matches!(image, Image::File { .. });
     // Where a file is edited, a link that leads to it stays.

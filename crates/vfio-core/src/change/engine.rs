@@ -3,18 +3,19 @@
 //! Invariants: every writing call takes the locks and recovers first, and ends with the files
 //! as before or as wanted; the reading calls take no lock and write nothing.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, io::ErrorKind};
 
 use crate::{
     Error, Result, Root,
     change::{
-        Applied, OnConflict, Operation, Plan, Recovered, Settings, Standing, UndoPreview, Undone,
-        assemble,
+        Applied, Artefact, OnConflict, Operation, Plan, Rebuild, Rebuilder, Recovered, Settings,
+        Standing, UndoPreview, Undone, assemble,
         disk::Disk,
         journal::{Entry, State},
         packages,
         record::Part,
         run::Run,
+        space,
         store::{self, Store, ids, last, load},
     },
 };
@@ -25,6 +26,31 @@ pub(crate) struct Work<'a> {
     root: &'a Root,
     disk: &'a Disk,
     settings: &'a Settings<'a>,
+}
+
+/// Refuses what [`apply`] would refuse before it writes anything, for a dry run. What this user
+/// may not look at is left to `apply`, which needs more privileges anyway.
+pub fn check(root: &Root, plan: &Plan, rebuilder: &dyn Rebuilder) -> Result<()> {
+    let checked = assemble::check(root, plan)
+        .and_then(|()| outputs(root, &plan.rebuilds(), rebuilder))
+        .and_then(|artefacts| space::check(root, plan, &artefacts));
+    match checked {
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => Ok(()),
+        other => other,
+    }
+}
+
+/// The files that will be built anew.
+fn outputs(
+    root: &Root,
+    wanted: &BTreeSet<Rebuild>,
+    rebuilder: &dyn Rebuilder,
+) -> Result<Vec<Artefact>> {
+    let mut artefacts = Vec::new();
+    for &what in wanted.iter().filter(|_| rebuilder.rebuilds()) {
+        artefacts.extend(rebuilder.outputs(root, what, "preflight")?);
+    }
+    Ok(artefacts)
 }
 
 /// Carries out `plan`, which changes something: all of it, or none of it.
@@ -70,7 +96,8 @@ impl<'a> Work<'a> {
     pub(crate) fn apply(self, plan: &Plan) -> Result<Applied> {
         debug_assert!(!plan.is_empty(), "callers say `Nothing to do.` themselves");
         assemble::check(self.root, plan)?;
-        self.preflight(&plan.rebuilds())?;
+        let artefacts = self.preflight(&plan.rebuilds())?;
+        space::check(self.root, plan, &artefacts)?;
         let (store, _packages) = self.open()?;
         self.recover_all(&store)?;
         let id = store.next()?;
@@ -81,13 +108,12 @@ impl<'a> Work<'a> {
         Ok(Applied { id, rebuilt: done.rebuilt, by_hand: done.by_hand })
     }
 
-    /// Whether what must be rebuilt can be, before anything is written.
-    fn preflight(&self, wanted: &BTreeSet<crate::change::Rebuild>) -> Result<()> {
-        let rebuilder = self.settings.rebuilder;
-        for &what in wanted.iter().filter(|_| rebuilder.rebuilds()) {
-            rebuilder.outputs(self.root, what, "preflight")?;
+    /// What will be rebuilt, which must be possible, before anything is written.
+    fn preflight(&self, wanted: &BTreeSet<Rebuild>) -> Result<Vec<Artefact>> {
+        for &what in wanted.iter().filter(|_| self.settings.rebuilder.rebuilds()) {
+            self.settings.rebuilder.may_stage(self.root, what)?;
         }
-        Ok(())
+        outputs(self.root, wanted, self.settings.rebuilder)
     }
 
     pub(crate) fn undo(self, on_conflict: OnConflict) -> Result<Option<Undone>> {

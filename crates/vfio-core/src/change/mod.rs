@@ -31,13 +31,14 @@ mod record;
 mod run;
 mod settings;
 mod shell;
+mod space;
 mod store;
 
 pub use aside::{damage, ready, set_aside};
 pub use diff::diff;
 pub use draft::Draft;
 pub use engine::{
-    apply, history, interrupted, preview_redo, preview_undo, recover, redo, standing, undo,
+    apply, check, history, interrupted, preview_redo, preview_undo, recover, redo, standing, undo,
 };
 pub use image::{Image, Meta, Mtime};
 pub use journal::State;
