@@ -392,3 +392,36 @@ fn a_directory_in_the_place_of_a_file_is_not_restored_over() {
         assert_eq!(read(dir.path(), "etc/default/grub"), "A=1\n");
     }
 }
+
+#[test]
+fn inode_flags_are_carried_over_and_come_back() {
+    use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+    let (dir, root) = machine();
+    let at = |path: &str| dir.path().join(path);
+    let flags = |path: &str| {
+        let file = fs::File::open(at(path)).unwrap();
+        ioctl_getflags(file).map(|flags| flags & (IFlags::NOATIME | IFlags::NODUMP))
+    };
+    let set = |path: &str, more: IFlags| {
+        let file = fs::File::open(at(path)).unwrap();
+        ioctl_getflags(&file).and_then(|now| ioctl_setflags(&file, now | more))
+    };
+    let both = IFlags::NOATIME | IFlags::NODUMP;
+    if set("etc/modules", both).is_err() {
+        return;
+    }
+    let mut draft = Draft::new(&root);
+    draft.write("etc/modules", "loop\nvfio\n").unwrap();
+    draft.remove("etc/default/grub");
+    set("etc/default/grub", IFlags::NODUMP).unwrap();
+    change::apply(&root, &draft.finish("flags").unwrap(), &settings(&NoRebuild)).unwrap();
+    assert_eq!(read(dir.path(), "etc/modules"), "loop\nvfio\n");
+    assert_eq!(flags("etc/modules").unwrap(), both);
+    // Flags alone are no edit, and what was there before comes back with its own.
+    let file = fs::File::open(at("etc/modules")).unwrap();
+    ioctl_setflags(&file, ioctl_getflags(&file).unwrap() - IFlags::NODUMP).unwrap();
+    change::undo(&root, OnConflict::Stop, &settings(&NoRebuild)).unwrap().unwrap();
+    assert_eq!(read(dir.path(), "etc/modules"), "loop\n");
+    assert_eq!(flags("etc/modules").unwrap(), both);
+    assert_eq!(flags("etc/default/grub").unwrap(), IFlags::NODUMP);
+}
