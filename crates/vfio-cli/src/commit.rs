@@ -55,7 +55,9 @@ impl Context {
         if on_conflict != OnConflict::Keep && !edits.is_empty() && !self.global.json {
             self.say("What was edited since:");
             output::diff(&change::diff(&edits), true);
-            self.say("What undo changes:");
+            if !plan.is_empty() {
+                self.say("What undo changes:");
+            }
         }
         if let Some(conflict) = conflict {
             if !self.global.json {

@@ -283,13 +283,13 @@ pub fn preview_undo(root: &Root, on_conflict: OnConflict) -> Result<Option<UndoP
     let (_, edited) = assemble::undo(root, id, &forward, &end, OnConflict::Stop)?;
     let (part, stays) = assemble::undo(root, id, &forward, &end, on_conflict)?;
     let edits = assemble::edits(root, &forward, &edited)?;
-    let fate = match on_conflict {
-        OnConflict::Stop => "",
+    let fate = |path| match on_conflict {
         OnConflict::Keep => " and stays as it is",
-        OnConflict::Restore => "; this discards that edit",
+        OnConflict::Restore if !stays.contains(path) => "; this discards that edit",
+        OnConflict::Stop | OnConflict::Restore => "",
     };
     let mut plan = part.plan();
-    plan.notes.extend(edited.iter().map(|path| format!("/{path} was edited since{fate}")));
+    plan.notes.extend(edited.iter().map(|path| format!("/{path} was edited since{}", fate(path))));
     let conflict = conflict(root, id, on_conflict, &stays).err();
     Ok(Some(UndoPreview { operation: operation(root, id)?, plan, edits, conflict }))
 }

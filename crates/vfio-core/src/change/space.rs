@@ -106,7 +106,7 @@ fn room(need: &Need, free: &StatVfs) -> Result<()> {
     };
     let dir = &need.dir;
     if free.f_blocks > 0 && bytes < need.bytes {
-        let (needed, there) = (size(need.bytes), size(bytes));
+        let (needed, there) = (size(need.bytes), size_down(bytes));
         let built = format!(
             "the new initramfs and boot menu take about {}, until the old ones go",
             size(need.built)
@@ -128,6 +128,14 @@ fn room(need: &Need, free: &StatVfs) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// What is free, for a person, rounded down.
+fn size_down(bytes: u64) -> String {
+    match bytes {
+        0..1_048_576 => format!("{} KiB", bytes >> 10),
+        _ => format!("{} MiB", bytes >> 20),
+    }
 }
 
 /// A size for a person, rounded up.
@@ -163,7 +171,7 @@ mod tests {
         assert_eq!(error.exit(), Exit::Refused);
         assert_eq!(
             error.to_string(),
-            "the file system of /boot is too full: 100 MiB are needed, 100 MiB are free"
+            "the file system of /boot is too full: 100 MiB are needed, 99 MiB are free"
         );
         let error = room_in(10_240, 3, &need).unwrap_err();
         assert!(error.to_string().ends_with("100 MiB are needed, 40 MiB are free"), "{error}");
