@@ -1,10 +1,11 @@
-//! `deploy-vfio recover`: makes the tree whole after an operation that was cut off.
+//! `deploy-vfio recover`: makes the tree whole after an operation that was cut off, and sets a
+//! record aside that cannot be read any more.
 
 use std::process::ExitCode;
 
 use serde_json::json;
 use vfio_cli::{Context, Failure};
-use vfio_core::change;
+use vfio_core::{Error, change};
 
 const MORE: &str = "\
 An operation that a power cut or a signal interrupted is finished where it had come so far that
@@ -23,15 +24,28 @@ See also:
 
 #[derive(clap::Args)]
 #[command(after_long_help = MORE)]
-struct Args {}
+struct Args {
+    /// Keep the damaged record of operation N under another name, so that work can go on
+    #[arg(long, value_name = "N")]
+    set_aside: Option<u32>,
+}
 
 fn main() -> ExitCode {
-    vfio_cli::main("recover", "Finish or take back an interrupted operation", |cx, Args {}| run(cx))
+    vfio_cli::main("recover", "Finish or take back an interrupted operation", |cx, args: Args| {
+        match args.set_aside {
+            Some(id) => cx.set_aside(id),
+            None => run(cx),
+        }
+    })
 }
 
 fn run(cx: &Context) -> Result<(), Failure> {
     if cx.global().dry_run {
-        let waiting = change::interrupted(cx.root())?;
+        let waiting = match change::ready(cx.root()) {
+            Ok(()) => None,
+            Err(Error::NeedsRecovery { id }) => Some(id),
+            Err(error) => return Err(error.into()),
+        };
         if cx.global().json {
             vfio_cli::json::print(json!({ "interrupted": waiting }));
             return Ok(());

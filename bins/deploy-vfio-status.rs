@@ -67,7 +67,11 @@ fn on_disk(cx: &Context) -> Result<Vec<Line>, Failure> {
     let mut newer = std::collections::BTreeSet::new();
     for operation in change::history(cx.root())?.iter().rev() {
         if let Some(why) = &operation.damage {
-            let text = format!("the record of operation {} is damaged: {why}", operation.id);
+            let id = operation.id;
+            let text = format!(
+                "the record of operation {id} is damaged: {why}; \
+                 `deploy-vfio recover --set-aside {id}` keeps it under another name"
+            );
             lines.push(Line { ok: false, text });
         }
         if operation.state != State::Applied {

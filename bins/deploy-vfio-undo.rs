@@ -52,7 +52,8 @@ fn main() -> ExitCode {
             _ => OnConflict::Stop,
         };
         cx.undo(on_conflict)?;
-        while args.all && !cx.global().dry_run && change::preview_undo(cx.root())?.is_some() {
+        let more = || change::preview_undo(cx.root(), on_conflict);
+        while args.all && !cx.global().dry_run && more()?.is_some() {
             cx.undo(on_conflict)?;
         }
         Ok(())

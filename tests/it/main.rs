@@ -2,10 +2,12 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests read the source and run programs")]
 
+mod journal;
 mod pages;
 mod plugins;
 mod product;
 mod readme;
+mod refusals;
 mod setup;
 mod shells;
 mod snapshot;

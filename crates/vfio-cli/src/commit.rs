@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use vfio_core::change::{self, Draft, OnConflict, Plan, Rebuild, Undone, Verify};
+use vfio_core::change::{
+    self, Damage, Draft, OnConflict, Plan, Rebuild, UndoPreview, Undone, Verify,
+};
 
 use crate::{Context, Failure, Usage, json, output};
 
@@ -27,6 +29,10 @@ impl Context {
         if plan.is_empty() {
             return self.nothing_to_do(&plan);
         }
+        // A dry run, and the diff above the question, promise only what can be done here.
+        if !self.is_described() {
+            change::check(self.root(), &plan, self.rebuilder())?;
+        }
         self.carry_out(&plan, "Apply these changes?", |cx| {
             let applied =
                 cx.engine(verify, |settings| change::apply(cx.root(), &plan, settings))?;
@@ -40,10 +46,25 @@ impl Context {
     /// Takes back the newest operation that is not taken back yet.
     pub fn undo(&self, on_conflict: OnConflict) -> Result<(), Failure> {
         self.report_interrupted()?;
-        let Some((operation, plan)) = change::preview_undo(self.root())? else {
+        let Some(UndoPreview { operation, plan, edits, conflict }) =
+            change::preview_undo(self.root(), on_conflict)?
+        else {
             return self.nothing("There is nothing to undo.");
         };
         self.say(format!("Undoing operation {}: {}", operation.id, operation.title));
+        if on_conflict != OnConflict::Keep && !edits.is_empty() && !self.global.json {
+            self.say("What was edited since:");
+            output::diff(&change::diff(&edits), true);
+            if !plan.is_empty() {
+                self.say("What undo changes:");
+            }
+        }
+        if let Some(conflict) = conflict {
+            if !self.global.json {
+                self.show(&plan);
+            }
+            return Err(conflict.into());
+        }
         self.carry_out(&plan, "Take these changes back?", |cx| {
             let undone = cx.engine(None, |s| change::undo(cx.root(), on_conflict, s))?;
             cx.say_undone(undone, "taken back")
@@ -61,6 +82,70 @@ impl Context {
             let redone = cx.engine(None, |s| change::redo(cx.root(), s))?;
             cx.say_undone(redone, "in place again")
         })
+    }
+
+    /// Keeps the damaged record of operation `id` under another name, so that work can go on.
+    ///
+    /// # Errors
+    ///
+    /// A record that can be read; a missing privilege; a question nobody is there to answer.
+    pub fn set_aside(&self, id: u32) -> Result<(), Failure> {
+        let damage = change::damage(self.root(), id)?;
+        if !self.global.json {
+            self.show_damage(&damage);
+        }
+        if self.dry_run() {
+            self.tell_aside(&damage);
+            return if self.global.exit_code { Err(Usage::found().into()) } else { Ok(()) };
+        }
+        self.confirm("Set this record aside?")?;
+        let damage = self.engine(None, |s| change::set_aside(self.root(), id, s))?;
+        self.say(format!(
+            "Done: the record of operation {id} is set aside; other commands work again."
+        ));
+        self.tell_aside(&damage);
+        Ok(())
+    }
+
+    /// What happens to a damaged record, and what a person should look at.
+    fn show_damage(&self, damage: &Damage) {
+        let Damage { id, what, files, left, saved, kept } = damage;
+        let list = |heading: &str, paths: &[String]| {
+            if !paths.is_empty() {
+                output::data(heading);
+            }
+            for path in paths {
+                output::data(&format!("  /{}", path.escape_debug()));
+            }
+        };
+        output::data(&format!("The record of operation {id} cannot be read: {what}."));
+        output::data(&format!("rename from /var/lib/deploy-vfio/tx/{id:06}\nrename to /{kept}"));
+        match files.is_empty() {
+            true => output::data("Which files it is about cannot be read; they stay as they are."),
+            false => list("It may be about these files, which stay as they are:", files),
+        }
+        list("These were left beside files, and stay too:", left);
+        if *saved {
+            output::data(&format!("What files held before it is below /{kept}/pre."));
+        }
+        output::data(&format!("Operation {id} can then no longer be taken back with `undo`."));
+    }
+
+    fn tell_aside(&self, damage: &Damage) {
+        if self.global.json {
+            let paths = |paths: &[String]| -> Vec<String> {
+                paths.iter().map(|path| format!("/{path}")).collect()
+            };
+            json::print(serde_json::json!({
+                "changed": true,
+                "dry_run": self.dry_run(),
+                "set_aside": damage.id,
+                "damage": damage.what,
+                "files": paths(&damage.files),
+                "left": paths(&damage.left),
+                "kept": format!("/{}", damage.kept),
+            }));
+        }
     }
 
     fn say_undone(&self, undone: Option<Undone>, how: &str) -> Result<Done, Failure> {
@@ -152,7 +237,6 @@ impl Context {
 
     /// A plan made over half-done files would be wrong: recover first, or say that it is needed.
     fn report_interrupted(&self) -> Result<(), Failure> {
-        let Some(id) = change::interrupted(self.root())? else { return Ok(()) };
-        Err(vfio_core::Error::NeedsRecovery { id }.into())
+        Ok(change::ready(self.root())?)
     }
 }

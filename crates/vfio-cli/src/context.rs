@@ -99,6 +99,16 @@ impl Context {
         self.global.dry_run || self.snapshot.is_some()
     }
 
+    /// Whether the machine is a description: there is no disk that a plan could meet.
+    pub(crate) fn is_described(&self) -> bool {
+        self.snapshot.is_some()
+    }
+
+    /// Who rebuilds what derives from files.
+    pub(crate) fn rebuilder(&self) -> &'static dyn Rebuilder {
+        if self.global.no_rebuild { &NoRebuild } else { &Programs }
+    }
+
     /// Calls the engine with what the options say.
     pub fn engine<T>(
         &self,
@@ -106,9 +116,8 @@ impl Context {
         call: impl FnOnce(&Settings<'_>) -> vfio_core::Result<T>,
     ) -> Result<T, Failure> {
         self.privileged()?;
-        let rebuilder: &dyn Rebuilder = if self.global.no_rebuild { &NoRebuild } else { &Programs };
         let settings = Settings {
-            rebuilder,
+            rebuilder: self.rebuilder(),
             verify,
             interrupt: signals::interrupt(),
             wait: WAIT,

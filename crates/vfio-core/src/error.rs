@@ -117,6 +117,14 @@ pub enum Error {
         /// The edited files.
         paths: Vec<String>,
     },
+    /// Something stands where old files were to be restored that no file replaces.
+    #[error("operation {id} cannot be taken back: {}", unrestorable(.because))]
+    NotRestorable {
+        /// The operation's number.
+        id: u32,
+        /// What stands there, one path each.
+        because: Vec<String>,
+    },
     /// Files were edited since the operation that is to be done again was taken back.
     #[error("operation {id} cannot be done again: {} since", edited(.paths))]
     RedoConflict {
@@ -163,6 +171,13 @@ fn edited(paths: &[String]) -> String {
     }
 }
 
+fn unrestorable(because: &[String]) -> String {
+    match because {
+        [one] => one.clone(),
+        many => format!("{} files cannot be restored", many.len()),
+    }
+}
+
 impl Advice for Error {
     fn exit(&self) -> Exit {
         match self {
@@ -171,7 +186,9 @@ impl Advice for Error {
             Self::Changed { .. } | Self::Busy { .. } => Exit::Busy,
             Self::Refused { .. } => Exit::Refused,
             Self::NeedsRecovery { .. } | Self::Damaged { .. } => Exit::NeedsRecovery,
-            Self::Conflict { .. } | Self::RedoConflict { .. } => Exit::Conflict,
+            Self::Conflict { .. } | Self::NotRestorable { .. } | Self::RedoConflict { .. } => {
+                Exit::Conflict
+            }
             Self::Unverified { .. } => Exit::Unverified,
             Self::Interrupted { signal: 15 } => Exit::Terminated,
             Self::Interrupted { .. } => Exit::Interrupted,
@@ -181,6 +198,7 @@ impl Advice for Error {
     fn because(&self) -> Vec<String> {
         match self {
             Self::Refused { because, .. } | Self::Unverified { because, .. } => because.clone(),
+            Self::NotRestorable { because, .. } if because.len() > 1 => because.clone(),
             Self::Program { output, .. } => output.clone(),
             Self::Conflict { paths, .. } | Self::RedoConflict { paths, .. } if paths.len() > 1 => {
                 paths.iter().map(|path| format!("/{path} was edited")).collect()
@@ -195,12 +213,21 @@ impl Advice for Error {
             Self::Refused { help, .. } => help.clone(),
             Self::Changed { .. } => one("run the command again to plan against the new content"),
             Self::NeedsRecovery { .. } => one("run `deploy-vfio recover`"),
-            Self::Damaged { id, .. } => vec![format!(
-                "look at /var/lib/deploy-vfio/tx/{id:06}; the files it saved are below `pre`"
-            )],
+            Self::Damaged { id, .. } => vec![
+                format!(
+                    "look at /var/lib/deploy-vfio/tx/{id:06}; the files it saved are below `pre`"
+                ),
+                format!(
+                    "`deploy-vfio recover --set-aside {id}` keeps the record under another name and \
+                     lets other operations go on"
+                ),
+            ],
             Self::Conflict { .. } => {
                 one("`--keep` leaves the edited files as they are, `--restore` takes the old ones")
             }
+            Self::NotRestorable { .. } => one(
+                "nothing was changed; move it away and try again, or leave it there with `--keep`",
+            ),
             Self::RedoConflict { .. } => one(
                 "move the edited files away and redo, or run the operation's command anew over them",
             ),

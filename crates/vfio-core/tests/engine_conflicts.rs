@@ -158,8 +158,16 @@ fn an_edited_file_is_a_conflict_until_the_user_decides() {
         let operation = &change::history(&root).unwrap()[0];
         let standing = change::standing(&root, operation).unwrap();
         assert!(standing.contains(&("etc/modules".to_owned(), Standing::Edited)));
-        let (_, preview) = change::preview_undo(&root).unwrap().unwrap();
-        assert_eq!(preview.changes.len(), 2);
+        let preview = |on| change::preview_undo(&root, on).unwrap().unwrap();
+        let stop = preview(OnConflict::Stop);
+        assert_eq!(stop.conflict.unwrap().to_string(), error.to_string(), "a dry run says it too");
+        assert_eq!(stop.plan.changes.len(), 2);
+        let edits = change::diff(&stop.edits);
+        assert!(edits.ends_with("@@ -1,2 +1 @@\n-loop\n-vfio\n+mine\n"), "{edits}");
+        let shown = preview(on_conflict);
+        assert!(shown.conflict.is_none());
+        let discarded = change::diff(&shown.plan).contains("\n-mine\n+loop\n");
+        assert_eq!(discarded, on_conflict == OnConflict::Restore);
         let undone = change::undo(&root, on_conflict, &settings(&NoRebuild)).unwrap().unwrap();
         assert_eq!(undone.kept.is_empty(), on_conflict == OnConflict::Restore);
         assert_eq!(read(dir.path(), "etc/modules"), modules);
@@ -359,4 +367,61 @@ fn a_directory_that_is_no_record_is_no_operation() {
     change::apply(&root, &plan(&root), &settings(&NoRebuild)).unwrap();
     fs::create_dir(dir.path().join("var/lib/deploy-vfio/tx/0000001")).unwrap();
     assert_eq!(change::history(&root).unwrap().len(), 1);
+}
+
+#[test]
+fn a_directory_in_the_place_of_a_file_is_not_restored_over() {
+    for kind in ["etc/modules", "etc/new"] {
+        let (dir, root) = machine();
+        change::apply(&root, &plan(&root), &settings(&NoRebuild)).unwrap();
+        fs::remove_file(dir.path().join(kind)).unwrap();
+        fs::create_dir_all(dir.path().join(kind).join("mine")).unwrap();
+        let undo = |on| change::undo(&root, on, &settings(&NoRebuild));
+        let error = undo(OnConflict::Restore).unwrap_err();
+        assert_eq!(error.exit(), Exit::Conflict);
+        assert_eq!(
+            error.to_string(),
+            format!("operation 1 cannot be taken back: /{kind} is a directory now")
+        );
+        let preview = change::preview_undo(&root, OnConflict::Restore).unwrap().unwrap();
+        assert_eq!(preview.conflict.unwrap().to_string(), error.to_string());
+        assert_eq!(read(dir.path(), "etc/default/grub"), "A=2\n", "nothing was changed");
+        let undone = undo(OnConflict::Keep).unwrap().unwrap();
+        assert_eq!(undone.kept, [kind]);
+        assert!(dir.path().join(kind).join("mine").exists());
+        assert_eq!(read(dir.path(), "etc/default/grub"), "A=1\n");
+    }
+}
+
+#[test]
+fn inode_flags_are_carried_over_and_come_back() {
+    use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+    let (dir, root) = machine();
+    let at = |path: &str| dir.path().join(path);
+    let flags = |path: &str| {
+        let file = fs::File::open(at(path)).unwrap();
+        ioctl_getflags(file).map(|flags| flags & (IFlags::NOATIME | IFlags::NODUMP))
+    };
+    let set = |path: &str, more: IFlags| {
+        let file = fs::File::open(at(path)).unwrap();
+        ioctl_getflags(&file).and_then(|now| ioctl_setflags(&file, now | more))
+    };
+    let both = IFlags::NOATIME | IFlags::NODUMP;
+    if set("etc/modules", both).is_err() {
+        return;
+    }
+    let mut draft = Draft::new(&root);
+    draft.write("etc/modules", "loop\nvfio\n").unwrap();
+    draft.remove("etc/default/grub");
+    set("etc/default/grub", IFlags::NODUMP).unwrap();
+    change::apply(&root, &draft.finish("flags").unwrap(), &settings(&NoRebuild)).unwrap();
+    assert_eq!(read(dir.path(), "etc/modules"), "loop\nvfio\n");
+    assert_eq!(flags("etc/modules").unwrap(), both);
+    // Flags alone are no edit, and what was there before comes back with its own.
+    let file = fs::File::open(at("etc/modules")).unwrap();
+    ioctl_setflags(&file, ioctl_getflags(&file).unwrap() - IFlags::NODUMP).unwrap();
+    change::undo(&root, OnConflict::Stop, &settings(&NoRebuild)).unwrap().unwrap();
+    assert_eq!(read(dir.path(), "etc/modules"), "loop\n");
+    assert_eq!(flags("etc/modules").unwrap(), both);
+    assert_eq!(flags("etc/default/grub").unwrap(), IFlags::NODUMP);
 }

@@ -10,7 +10,9 @@ use crate::{
     change::{
         Change, Image, OnConflict, Plan, Standing, edit,
         journal::Entry,
-        place::{Folder, Place, check_path, check_target, parents, refuse, resolve, tag},
+        place::{
+            Folder, Place, check_links, check_path, check_target, parents, refuse, resolve, tag,
+        },
         record::{Mark, Part, Step},
     },
 };
@@ -20,6 +22,7 @@ pub(crate) fn check(root: &Root, plan: &Plan) -> Result<()> {
     let mut seen = BTreeSet::new();
     for change in &plan.changes {
         let target = target(root, change)?;
+        check_links(root, &change.path)?;
         check_target(root, &target)?;
         change.after.check_size(&change.path)?;
         if let Some(dir) = parents(&change.path).into_iter().find(|dir| is_file(plan, dir)) {
@@ -36,7 +39,8 @@ fn is_file(plan: &Plan, path: &str) -> bool {
     plan.changes.iter().any(|c| c.path == path && matches!(c.after, Image::File { .. }))
 }
 
-fn target(root: &Root, change: &Change) -> Result<String> {
+/// Where a change really happens.
+pub(crate) fn target(root: &Root, change: &Change) -> Result<String> {
     check_path(&change.path)?;
     let file = |image: &Image| matches!(image, Image::File { .. });
     // Where a file is edited, a link that leads to it stays.
@@ -134,6 +138,30 @@ pub(crate) fn undo(
         }
     }
     Ok((undo, edited))
+}
+
+/// What was done to the `edited` files since, where both sides can be read.
+pub(crate) fn edits(root: &Root, forward: &Part, edited: &[String]) -> Result<Plan> {
+    let mut changes = Vec::new();
+    for step in forward.steps.iter().filter(|step| edited.contains(&step.path)) {
+        if let (_, Some(after)) = standing(root, step)? {
+            changes.push(Change { path: step.path.clone(), before: step.after.clone(), after });
+        }
+    }
+    Ok(Plan { title: forward.title.clone(), changes, notes: Vec::new() })
+}
+
+/// Why the edited `path` cannot be replaced by what it held before.
+pub(crate) fn irreplaceable(root: &Root, path: &str) -> String {
+    let directory = resolve(root, path, false).ok().and_then(|target| root.stat(&target).ok()?);
+    let is_dir = |stat: &rustix::fs::Stat| {
+        rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory
+    };
+    match (directory.filter(is_dir), Image::read(root, path)) {
+        (Some(_), _) => format!("/{path} is a directory now"),
+        (None, Err(Error::Refused { because, .. })) => format!("/{path}: {}", because.join(", ")),
+        _ => format!("/{path} keeps changing"),
+    }
 }
 
 /// What is left of an edited file when only our block goes back to what it was.

@@ -43,6 +43,7 @@ pub(crate) fn describe(root: &Root, disk: &Disk, artefact: &Artefact) -> Result<
         && let Image::File { mut meta, .. } = Image::head(root, path)?
     {
         meta.mtime = None;
+        disk.set_flags(&file, &meta);
         disk.dress(&file, staged, &meta)?;
     }
     disk.sync_file(&file, staged)?;

@@ -108,7 +108,8 @@ mod tests {
     use super::*;
 
     fn file(text: &str, mode: u32) -> Image {
-        let meta = Meta { mode, uid: 0, gid: 0, mtime: None, xattrs: Default::default() };
+        let meta =
+            Meta { mode, uid: 0, gid: 0, mtime: None, xattrs: Default::default(), flags: None };
         Image::File { bytes: text.into(), meta }
     }
 

@@ -10,15 +10,20 @@ use std::{cell::Cell, ffi::CStr, io, os::fd::OwnedFd};
 
 use rustix::{
     fs::{
-        AtFlags, FallocateFlags, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps,
-        UTIME_OMIT, Uid, XattrFlags,
+        AtFlags, FallocateFlags, FileType, Gid, IFlags, Mode, OFlags, RenameFlags, Timespec,
+        Timestamps, UTIME_OMIT, Uid, XattrFlags,
     },
     io::{Errno, retry_on_intr},
 };
 
 use crate::{
     Result,
-    change::{Meta, Mtime, defect::defect, place::Folder},
+    change::{
+        Meta, Mtime,
+        defect::defect,
+        image::{CARRIED, flags},
+        place::Folder,
+    },
     error::At,
 };
 
@@ -77,6 +82,8 @@ impl Disk {
     pub(crate) fn create(&self, at: &Folder, name: &str, bytes: &[u8], meta: &Meta) -> Result<()> {
         let path = at.join(name);
         let file = self.open_new(at, name)?;
+        // Some flags can only be set while a file is empty.
+        self.set_flags(&file, meta);
         self.write(&file, bytes).at("write", &path)?;
         self.dress(&file, &path, meta)?;
         self.sync(&file).at("sync", &path)
@@ -174,6 +181,15 @@ impl Disk {
             })?;
         }
         Ok(())
+    }
+
+    /// Gives a file the inode flags of another; best effort, as file systems differ in them.
+    pub(crate) fn set_flags(&self, file: &OwnedFd, meta: &Meta) {
+        let (Some(wanted), Some(now)) = (meta.flags, flags(file)) else { return };
+        let wanted = (now - CARRIED) | (IFlags::from_bits_retain(wanted) & CARRIED);
+        if wanted != now {
+            let _ = self.step().and_then(|()| rustix::fs::ioctl_setflags(file, wanted));
+        }
     }
 
     fn set_time(&self, file: &OwnedFd, time: Mtime) -> Result<(), Errno> {

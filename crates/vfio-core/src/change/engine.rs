@@ -3,18 +3,20 @@
 //! Invariants: every writing call takes the locks and recovers first, and ends with the files
 //! as before or as wanted; the reading calls take no lock and write nothing.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, io::ErrorKind};
 
 use crate::{
     Error, Result, Root,
     change::{
-        Applied, OnConflict, Operation, Plan, Recovered, Settings, Standing, Undone, assemble,
+        Applied, Artefact, OnConflict, Operation, Plan, Rebuild, Rebuilder, Recovered, Settings,
+        Standing, UndoPreview, Undone, assemble,
         disk::Disk,
         journal::{Entry, State},
         packages,
         record::Part,
         run::Run,
-        store::{self, Store, ids, load},
+        space,
+        store::{self, Store, ids, last, load},
     },
 };
 
@@ -24,6 +26,31 @@ pub(crate) struct Work<'a> {
     root: &'a Root,
     disk: &'a Disk,
     settings: &'a Settings<'a>,
+}
+
+/// Refuses what [`apply`] would refuse before it writes anything, for a dry run. What this user
+/// may not look at is left to `apply`, which needs more privileges anyway.
+pub fn check(root: &Root, plan: &Plan, rebuilder: &dyn Rebuilder) -> Result<()> {
+    let checked = assemble::check(root, plan)
+        .and_then(|()| outputs(root, &plan.rebuilds(), rebuilder))
+        .and_then(|artefacts| space::check(root, plan, &artefacts));
+    match checked {
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => Ok(()),
+        other => other,
+    }
+}
+
+/// The files that will be built anew.
+fn outputs(
+    root: &Root,
+    wanted: &BTreeSet<Rebuild>,
+    rebuilder: &dyn Rebuilder,
+) -> Result<Vec<Artefact>> {
+    let mut artefacts = Vec::new();
+    for &what in wanted.iter().filter(|_| rebuilder.rebuilds()) {
+        artefacts.extend(rebuilder.outputs(root, what, "preflight")?);
+    }
+    Ok(artefacts)
 }
 
 /// Carries out `plan`, which changes something: all of it, or none of it.
@@ -69,7 +96,8 @@ impl<'a> Work<'a> {
     pub(crate) fn apply(self, plan: &Plan) -> Result<Applied> {
         debug_assert!(!plan.is_empty(), "callers say `Nothing to do.` themselves");
         assemble::check(self.root, plan)?;
-        self.preflight(&plan.rebuilds())?;
+        let artefacts = self.preflight(&plan.rebuilds())?;
+        space::check(self.root, plan, &artefacts)?;
         let (store, _packages) = self.open()?;
         self.recover_all(&store)?;
         let id = store.next()?;
@@ -80,13 +108,12 @@ impl<'a> Work<'a> {
         Ok(Applied { id, rebuilt: done.rebuilt, by_hand: done.by_hand })
     }
 
-    /// Whether what must be rebuilt can be, before anything is written.
-    fn preflight(&self, wanted: &BTreeSet<crate::change::Rebuild>) -> Result<()> {
-        let rebuilder = self.settings.rebuilder;
-        for &what in wanted.iter().filter(|_| rebuilder.rebuilds()) {
-            rebuilder.outputs(self.root, what, "preflight")?;
+    /// What will be rebuilt, which must be possible, before anything is written.
+    fn preflight(&self, wanted: &BTreeSet<Rebuild>) -> Result<Vec<Artefact>> {
+        for &what in wanted.iter().filter(|_| self.settings.rebuilder.rebuilds()) {
+            self.settings.rebuilder.may_stage(self.root, what)?;
         }
-        Ok(())
+        outputs(self.root, wanted, self.settings.rebuilder)
     }
 
     pub(crate) fn undo(self, on_conflict: OnConflict) -> Result<Option<Undone>> {
@@ -101,9 +128,7 @@ impl<'a> Work<'a> {
     fn undo_one(&self, store: &Store<'_>, id: u32, on_conflict: OnConflict) -> Result<Undone> {
         let (forward, end) = forward(self.root, id)?;
         let (part, kept) = assemble::undo(self.root, id, &forward, &end, on_conflict)?;
-        if on_conflict == OnConflict::Stop && !kept.is_empty() {
-            return Err(Error::Conflict { id, paths: kept });
-        }
+        conflict(self.root, id, on_conflict, &kept)?;
         self.preflight(&part.plan().rebuilds())?;
         let name = next_part(self.root, id, "undo")?;
         store.publish_part(id, &name, &part)?;
@@ -181,17 +206,17 @@ impl<'a> Work<'a> {
             "restore" => OnConflict::Restore,
             _ => OnConflict::Keep,
         };
-        Ok(("undone", self.undo_one(store, run.id, on_conflict)?.kept))
+        let undone = match self.undo_one(store, run.id, on_conflict) {
+            // Something else stands there since: it stays, and the rest is undone as was asked.
+            Err(Error::NotRestorable { .. }) => self.undo_one(store, run.id, OnConflict::Keep),
+            other => other,
+        };
+        Ok(("undone", undone?.kept))
     }
 }
 
 fn planned() -> Entry {
     Entry { t: store::now(), ..Entry::new(State::Planned, "") }
-}
-
-fn last(root: &Root, id: u32) -> Result<Entry> {
-    let missing = || Error::Damaged { id, what: "its journal is empty".to_owned() };
-    store::entries(root, id)?.0.pop().ok_or_else(missing)
 }
 
 /// The part that is in place, and the line that says so.
@@ -224,7 +249,8 @@ fn redoable(root: &Root) -> Result<Option<u32>> {
     }
     let in_place = |entry: &Entry| entry.state == State::Applied;
     let first = reached.iter().rposition(|(_, entry)| in_place(entry)).map_or(0, |at| at + 1);
-    let youngest = reached.last().map_or(0, |(id, _)| *id);
+    let aside = store::aside(root)?.unwrap_or(0);
+    let youngest = reached.last().map_or(0, |(id, _)| *id).max(aside);
     // An operation younger than the undo was applied after it, whatever became of that.
     let fresh = |(_, entry): &&(u32, Entry)| entry.newest >= youngest;
     Ok(reached[first..].iter().find(fresh).map(|(id, _)| *id))
@@ -237,14 +263,35 @@ fn next_part(root: &Root, id: u32, kind: &str) -> Result<String> {
     Ok(format!("{kind}-{:04}", names.iter().filter_map(number).max().unwrap_or(0) + 1))
 }
 
-/// What an undo would change now; `None` when there is nothing to undo.
-pub fn preview_undo(root: &Root) -> Result<Option<(Operation, Plan)>> {
+/// The error over files that an undo leaves as they are, unless that is what the user asked for.
+fn conflict(root: &Root, id: u32, on_conflict: OnConflict, edited: &[String]) -> Result<()> {
+    match on_conflict {
+        _ if edited.is_empty() => Ok(()),
+        OnConflict::Keep => Ok(()),
+        OnConflict::Stop => Err(Error::Conflict { id, paths: edited.to_vec() }),
+        OnConflict::Restore => {
+            let because = edited.iter().map(|path| assemble::irreplaceable(root, path));
+            Err(Error::NotRestorable { id, because: because.collect() })
+        }
+    }
+}
+
+/// What an undo would change now, or what it would stop at; `None` when there is nothing to undo.
+pub fn preview_undo(root: &Root, on_conflict: OnConflict) -> Result<Option<UndoPreview>> {
     let Some(id) = newest_applied(root)? else { return Ok(None) };
     let (forward, end) = forward(root, id)?;
-    let (part, edited) = assemble::undo(root, id, &forward, &end, OnConflict::Stop)?;
+    let (_, edited) = assemble::undo(root, id, &forward, &end, OnConflict::Stop)?;
+    let (part, stays) = assemble::undo(root, id, &forward, &end, on_conflict)?;
+    let edits = assemble::edits(root, &forward, &edited)?;
+    let fate = |path| match on_conflict {
+        OnConflict::Keep => " and stays as it is",
+        OnConflict::Restore if !stays.contains(path) => "; this discards that edit",
+        OnConflict::Stop | OnConflict::Restore => "",
+    };
     let mut plan = part.plan();
-    plan.notes.extend(edited.iter().map(|path| format!("/{path} was edited since")));
-    Ok(Some((operation(root, id)?, plan)))
+    plan.notes.extend(edited.iter().map(|path| format!("/{path} was edited since{}", fate(path))));
+    let conflict = conflict(root, id, on_conflict, &stays).err();
+    Ok(Some(UndoPreview { operation: operation(root, id)?, plan, edits, conflict }))
 }
 
 /// What a redo would change now; `None` when there is nothing to redo.
@@ -291,12 +338,12 @@ pub fn standing(root: &Root, operation: &Operation) -> Result<Vec<(String, Stand
     steps.map(|step| Ok((step.path.clone(), assemble::standing(root, &step)?.0))).collect()
 }
 
-/// An operation that waits for [`recover`], or whose journal is damaged.
+/// An operation that waits for [`recover`].
 pub fn interrupted(root: &Root) -> Result<Option<u32>> {
     for id in ids(root)? {
         match last(root, id) {
-            Ok(entry) if entry.clean => {}
-            Ok(_) | Err(Error::Damaged { .. }) => return Ok(Some(id)),
+            Ok(entry) if !entry.clean => return Ok(Some(id)),
+            Ok(_) | Err(Error::Damaged { .. }) => {}
             Err(error) => return Err(error),
         }
     }

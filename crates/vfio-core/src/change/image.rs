@@ -1,8 +1,8 @@
 //! Everything a path holds: the precondition of a change, and the record that undoes it.
 
-use std::{collections::BTreeMap, io::Read};
+use std::{collections::BTreeMap, io::Read, os::fd::OwnedFd};
 
-use rustix::fs::{FileType, OFlags, Stat};
+use rustix::fs::{FileType, IFlags, OFlags, Stat};
 
 use crate::{
     Error, Result, Root,
@@ -16,6 +16,18 @@ const TOO_LARGE: &str = "it is larger than 1 MiB";
 
 /// Attributes that a security module gives to new files.
 const LABELS: &[&str] = &["security.selinux", "security.SMACK64", "security.ima", "security.evm"];
+
+/// The flags that a user sets on a file. Immutable and append-only files are refused; the others
+/// are the file system's own business (extents, encryption).
+pub(crate) const CARRIED: IFlags = IFlags::NOATIME
+    .union(IFlags::NODUMP)
+    .union(IFlags::SYNC)
+    .union(IFlags::COMPRESSED)
+    .union(IFlags::NOCOW)
+    .union(IFlags::JOURNALING)
+    .union(IFlags::NOTAIL)
+    .union(IFlags::SECURE_REMOVAL)
+    .union(IFlags::UNRM);
 
 /// Seconds and nanoseconds of a modification time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +51,9 @@ pub struct Meta {
     pub mtime: Option<Mtime>,
     /// Extended attributes byte for byte: ACLs, the SELinux label, `user.*`.
     pub xattrs: BTreeMap<String, Vec<u8>>,
+    /// What `chattr` set (`FS_*_FL`); `None` is what the file system gives a new file. Carried
+    /// over as well as a file system can, and no part of any comparison.
+    pub flags: Option<u32>,
 }
 
 impl Meta {
@@ -46,10 +61,10 @@ impl Meta {
     /// on a real system), no extended attributes.
     pub fn new(root: &Root, mode: u32) -> Result<Self> {
         let (uid, gid) = root.stat("")?.map_or((0, 0), |top| (top.st_uid, top.st_gid));
-        Ok(Self { mode, uid, gid, mtime: None, xattrs: BTreeMap::new() })
+        Ok(Self { mode, uid, gid, mtime: None, xattrs: BTreeMap::new(), flags: None })
     }
 
-    fn of(stat: &Stat, xattrs: BTreeMap<String, Vec<u8>>) -> Self {
+    fn of(stat: &Stat, fd: &OwnedFd, xattrs: BTreeMap<String, Vec<u8>>) -> Self {
         let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
         Self {
             mode: stat.st_mode & 0o7777,
@@ -57,6 +72,7 @@ impl Meta {
             gid: stat.st_gid,
             mtime: Some(Mtime { seconds: stat.st_mtime, nanoseconds }),
             xattrs,
+            flags: flags(fd).map(|flags| (flags & CARRIED).bits()),
         }
     }
 }
@@ -103,7 +119,7 @@ impl Image {
         let Some(fd) = root.open_at(path, flags)? else { return Ok(Self::Absent) };
         let stat = rustix::fs::fstat(&fd).at("inspect", path)?;
         let xattrs = xattrs(&fd).at("read the attributes of", path)?;
-        Ok(Self::File { bytes: Vec::new(), meta: Meta::of(&stat, xattrs) })
+        Ok(Self::File { bytes: Vec::new(), meta: Meta::of(&stat, &fd, xattrs) })
     }
 
     fn read_file(root: &Root, path: &str, stat: &Stat) -> Result<Self> {
@@ -126,7 +142,7 @@ impl Image {
             let version =
                 |s: &Stat| (s.st_size, s.st_mtime, s.st_mtime_nsec, s.st_ctime, s.st_ctime_nsec);
             if version(&stat) == version(&again) {
-                return Ok(Self::File { bytes, meta: Meta::of(&stat, xattrs) });
+                return Ok(Self::File { bytes, meta: Meta::of(&stat, &fd, xattrs) });
             }
         }
         Err(Error::Changed { path: path.to_owned() })
@@ -171,14 +187,21 @@ impl Image {
 
     fn timeless(&self) -> Self {
         match self.clone() {
-            Self::File { bytes, meta } => Self::File { bytes, meta: Meta { mtime: None, ..meta } },
+            Self::File { bytes, meta } => {
+                Self::File { bytes, meta: Meta { mtime: None, flags: None, ..meta } }
+            }
             other => other,
         }
     }
 }
 
+/// All inode flags of a file; `None` where the file system has none.
+pub(crate) fn flags(fd: &OwnedFd) -> Option<IFlags> {
+    rustix::fs::ioctl_getflags(fd).ok()
+}
+
 /// Extended attributes; none where the file system has none.
-pub(crate) fn xattrs(fd: &std::os::fd::OwnedFd) -> std::io::Result<BTreeMap<String, Vec<u8>>> {
+pub(crate) fn xattrs(fd: &OwnedFd) -> std::io::Result<BTreeMap<String, Vec<u8>>> {
     let file = std::fs::File::from(fd.try_clone()?);
     let names = match xattr::FileExt::list_xattr(&file) {
         Ok(names) => names,

@@ -308,3 +308,31 @@ fn one_failing_call_changes_nothing_or_is_reported() {
         }
     }
 }
+
+/// An undo that was to discard an edit is cut off, and then a directory takes the file's place.
+#[test]
+fn a_recovered_undo_leaves_what_took_a_files_place() {
+    let fake = Fake { fail: false };
+    let mut tried = 0;
+    for calls in (0..).step_by(9) {
+        let (dir, root) = machine();
+        let file = dir.path().join("etc/modprobe.d/deploy-vfio.conf");
+        apply(&root, &plan(&root), &settings(&fake)).unwrap();
+        fs::write(&file, "mine\n").unwrap();
+        let disk = Disk::cut_after(calls);
+        if Work::new(&root, &disk, &settings(&fake)).undo(OnConflict::Restore).is_ok() {
+            break;
+        }
+        if history(&root).unwrap()[0].state != State::Undoing {
+            continue;
+        }
+        let _ = fs::remove_file(&file);
+        fs::create_dir(&file).unwrap();
+        let recovered = recover(&root, &settings(&fake)).unwrap();
+        assert_eq!((recovered[0].outcome, recovered[0].kept.len()), ("undone", 1), "{calls}");
+        assert!(file.is_dir() && dir.path().join("etc/modules").exists(), "cut at {calls}");
+        assert_eq!(interrupted(&root).unwrap(), None);
+        tried += 1;
+    }
+    assert!(tried > 5, "only {tried} cuts left an undo to finish");
+}

@@ -7,6 +7,7 @@
 //! An operation is planned, applying, generating, verifying, applied; or it is rolled back as
 //! if it had never been. What is on the disk at any moment tells [`recover`] what to do.
 
+mod aside;
 mod assemble;
 mod boot;
 mod by_hand;
@@ -31,13 +32,15 @@ mod record;
 mod run;
 mod settings;
 mod shell;
+mod space;
 mod store;
 
+pub use aside::{damage, ready, set_aside};
 pub use by_hand::by_hand;
 pub use diff::diff;
 pub use draft::Draft;
 pub use engine::{
-    apply, history, interrupted, preview_redo, preview_undo, recover, redo, standing, undo,
+    apply, check, history, interrupted, preview_redo, preview_undo, recover, redo, standing, undo,
 };
 pub use image::{Image, Meta, Mtime};
 pub use journal::State;
@@ -45,6 +48,6 @@ pub use plan::{Change, Plan, Rebuild};
 pub use rebuild::Programs;
 pub use rebuilder::{Job, NoRebuild, Rebuilder};
 pub use settings::{
-    Applied, Artefact, Interrupt, OnConflict, Operation, Recovered, Settings, Standing, Undone,
-    Verify,
+    Applied, Artefact, Damage, Interrupt, OnConflict, Operation, Recovered, Settings, Standing,
+    UndoPreview, Undone, Verify,
 };

@@ -157,6 +157,19 @@ pub(crate) fn check_path(path: &str) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a path through a symbolic link that leads nowhere inside the root: out of it, that is.
+pub(crate) fn check_links(root: &Root, path: &str) -> Result<()> {
+    for dir in parents(path) {
+        if let Some(to) = root.link(dir)?
+            && !root.exists(dir)?
+        {
+            let why = format!("/{dir} is a symbolic link to {to}, which is not there");
+            return Err(refuse(path, &why, None));
+        }
+    }
+    Ok(())
+}
+
 /// Refuses a target that could not be replaced and put back, before anything is written.
 pub(crate) fn check_target(root: &Root, target: &str) -> Result<()> {
     check_path(target)?;
@@ -170,13 +183,15 @@ pub(crate) fn check_target(root: &Root, target: &str) -> Result<()> {
             Some(_) => return Err(refuse(target, &format!("/{dir} is not a directory"), None)),
         }
     }
-    let folder = Folder::open(root, deepest)?;
-    let flags = rustix::fs::fstatvfs(&folder.fd).at("inspect", deepest)?.f_flag;
+    // Looking at a directory takes no right to read it, so that anyone can do a dry run.
+    let missing = || Error::Changed { path: deepest.to_owned() };
+    let folder = root.open_at(deepest, OFlags::PATH | OFlags::DIRECTORY)?.ok_or_else(missing)?;
+    let flags = rustix::fs::fstatvfs(&folder).at("inspect", deepest)?.f_flag;
     if flags.contains(StatVfsMountFlags::RDONLY) {
         let help = format!("mount -o remount,rw the file system of /{deepest}");
         return Err(refuse(target, "its file system is mounted read-only", Some(help)));
     }
-    check_flags(&folder.fd, target, deepest)?;
+    check_flags(&folder, target, deepest)?;
     let Some(fd) = root.open_at(target, OFlags::PATH | OFlags::NOFOLLOW)? else { return Ok(()) };
     let stat = rustix::fs::fstat(&fd).at("inspect", target)?;
     match FileType::from_raw_mode(stat.st_mode) {

@@ -65,10 +65,14 @@ impl Rebuilder for Programs {
 
     fn outputs(&self, root: &Root, what: Rebuild, tag: &str) -> Result<Vec<Artefact>> {
         let calls = generators::calls(root, what, tag)?;
-        if !calls.is_empty() {
-            entrance(root)?;
-        }
         Ok(calls.into_iter().filter_map(|call| call.writes).collect())
+    }
+
+    fn may_stage(&self, root: &Root, what: Rebuild) -> Result<()> {
+        match generators::calls(root, what, "preflight")?.is_empty() {
+            true => Ok(()),
+            false => entrance(root).map(drop),
+        }
     }
 
     fn stage_for(&self, root: &Root, what: Rebuild, job: &Job<'_>) -> Result<Vec<Artefact>> {

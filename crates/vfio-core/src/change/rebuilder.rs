@@ -30,6 +30,11 @@ pub trait Rebuilder {
         Ok(Vec::new())
     }
 
+    /// An error if this user may not rebuild `what` here, for want of a privilege.
+    fn may_stage(&self, _root: &Root, _what: Rebuild) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether this rebuilds at all, or leaves it to the user.
     fn rebuilds(&self) -> bool {
         true

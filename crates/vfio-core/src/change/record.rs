@@ -184,6 +184,9 @@ enum Side {
         gid: u32,
         mtime: Option<(i64, u32)>,
         xattrs: BTreeMap<String, String>,
+        /// Inode flags in hexadecimal.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        iflags: Option<String>,
     },
 }
 
@@ -229,12 +232,13 @@ impl Side {
                 gid: meta.gid,
                 mtime: meta.mtime.map(|time| (time.seconds, time.nanoseconds)),
                 xattrs: meta.xattrs.iter().map(|(name, v)| (name.clone(), hex(v))).collect(),
+                iflags: meta.flags.map(|flags| format!("{flags:x}")),
             },
         }
     }
 
     fn image(self, name: &str, blob: &dyn Fn(&str) -> Option<Vec<u8>>) -> Result<Image, String> {
-        let Self::File { sha256: sum, size, mode, uid, gid, mtime, xattrs } = self else {
+        let Self::File { sha256: sum, size, mode, uid, gid, mtime, xattrs, iflags } = self else {
             return Ok(match self {
                 Self::Link { to } => Image::Link(to),
                 _ => Image::Absent,
@@ -251,6 +255,9 @@ impl Side {
             gid,
             mtime: mtime.map(|(seconds, nanoseconds)| Mtime { seconds, nanoseconds }),
             xattrs: xattrs.into_iter().map(xattr).collect::<Option<_>>().ok_or("attributes")?,
+            flags: iflags
+                .map(|flags| u32::from_str_radix(&flags, 16).map_err(|e| format!("flags: {e}")))
+                .transpose()?,
         };
         Ok(Image::File { bytes, meta })
     }
@@ -283,6 +290,7 @@ mod tests {
             gid: 2,
             mtime: Some(Mtime { seconds: -5, nanoseconds: 7 }),
             xattrs: [("user.x".to_owned(), vec![0, 255])].into(),
+            flags: Some(0xc0),
         };
         let step = Step {
             path: "etc/a".to_owned(),

@@ -137,7 +137,7 @@ impl<'a> Run<'a> {
         self.pause()?;
         let mut end = self.entry(if self.is_undo() { State::Undone } else { State::Applied });
         end.by_hand.clone_from(&done.by_hand);
-        end.newest = store::ids(root)?.last().copied().unwrap_or(self.id);
+        end.newest = store::newest(root)?;
         self.log(end.clone())?;
         Ok((done, end))
     }

@@ -100,6 +100,20 @@ pub enum OnConflict {
     Restore,
 }
 
+/// What an undo would do.
+#[derive(Debug)]
+pub struct UndoPreview {
+    /// The operation it takes back.
+    pub operation: Operation,
+    /// What it changes.
+    pub plan: Plan,
+    /// What was edited since and cannot be told from the operation's own lines: from what the
+    /// operation left to what is there now. A restore discards it.
+    pub edits: Plan,
+    /// The error that it ends with instead, over files that were edited since.
+    pub conflict: Option<Error>,
+}
+
 /// What an undo or a redo did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undone {
@@ -124,6 +138,23 @@ pub struct Recovered {
     pub outcome: &'static str,
     /// Edited files that were left as they are.
     pub kept: Vec<String>,
+}
+
+/// A record that cannot be read, and what it may be about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The operation's number.
+    pub id: u32,
+    /// What is wrong with its record.
+    pub what: String,
+    /// The files it names, as far as it can be read; nothing says how they stand.
+    pub files: Vec<String>,
+    /// What the operation left beside files: new or old content that never came to its place.
+    pub left: Vec<String>,
+    /// Whether it has old contents of files, below `pre`.
+    pub saved: bool,
+    /// Where the record is kept once it is set aside.
+    pub kept: String,
 }
 
 /// A recorded operation.

@@ -5,6 +5,7 @@
 //! because one rename publishes it.
 
 use std::{
+    io::ErrorKind,
     os::fd::OwnedFd,
     time::{Duration, Instant},
 };
@@ -25,7 +26,8 @@ use crate::{
 
 /// Where the engine keeps its state, below the root.
 pub(crate) const STATE: &str = "var/lib/deploy-vfio";
-const TX: &str = "var/lib/deploy-vfio/tx";
+/// The records of operations.
+pub(crate) const TX: &str = "var/lib/deploy-vfio/tx";
 const FORMAT: &[u8] = b"1\n";
 /// Blocks set aside for a journal.
 const JOURNAL_ROOM: u64 = 16 << 10;
@@ -51,19 +53,56 @@ pub(crate) fn ids(root: &Root) -> Result<Vec<u32>> {
     Ok(ids)
 }
 
+/// The newest operation whose damaged record was set aside; `None` when there is none.
+pub(crate) fn aside(root: &Root) -> Result<Option<u32>> {
+    let number = |name: &String| name.split_once(".damaged")?.0.parse::<u32>().ok();
+    Ok(root.names(TX)?.iter().filter_map(number).max())
+}
+
+/// The newest number that was ever given.
+pub(crate) fn newest(root: &Root) -> Result<u32> {
+    Ok(ids(root)?.last().copied().max(aside(root)?).unwrap_or(0))
+}
+
+/// The name under which the damaged record of operation `id` can be kept.
+pub(crate) fn aside_name(root: &Root, id: u32) -> Result<String> {
+    let names = root.names(TX)?;
+    let first = std::iter::once(format!("{id:06}.damaged"));
+    let mut free = first.chain((2..).map(|n| format!("{id:06}.damaged-{n}")));
+    Ok(free.find(|name| !names.contains(name)).unwrap_or_default())
+}
+
+/// A file of a record; `None` when it is missing. One that is no file at all is damage.
+fn file(root: &Root, id: u32, path: &str) -> Result<Option<Vec<u8>>> {
+    match root.bytes(path) {
+        Err(Error::Io { source, .. })
+            if matches!(source.kind(), ErrorKind::InvalidInput | ErrorKind::FileTooLarge) =>
+        {
+            Err(Error::Damaged { id, what: format!("/{path}: {source}") })
+        }
+        other => other,
+    }
+}
+
 /// The journal of operation `id`, and how many of its bytes are good.
 pub(crate) fn entries(root: &Root, id: u32) -> Result<(Vec<Entry>, u64)> {
     let damaged = |what| Error::Damaged { id, what };
-    let bytes = root.bytes(&join(&tx_path(id), "journal"))?;
+    let bytes = file(root, id, &join(&tx_path(id), "journal"))?;
     let bytes = bytes.ok_or_else(|| damaged("its journal is missing".to_owned()))?;
     journal::parse(&bytes).map_err(damaged)
+}
+
+/// The last line of the journal of operation `id`.
+pub(crate) fn last(root: &Root, id: u32) -> Result<Entry> {
+    let missing = || Error::Damaged { id, what: "its journal is empty".to_owned() };
+    entries(root, id)?.0.pop().ok_or_else(missing)
 }
 
 /// A part of operation `id`; the empty name is its apply.
 pub(crate) fn load(root: &Root, id: u32, part: &str) -> Result<Part> {
     let damaged = |what| Error::Damaged { id, what };
     let dir = if part.is_empty() { tx_path(id) } else { join(&tx_path(id), part) };
-    let bytes = root.bytes(&join(&dir, "plan.json"))?;
+    let bytes = file(root, id, &join(&dir, "plan.json"))?;
     let bytes = bytes.ok_or_else(|| damaged("its plan is missing".to_owned()))?;
     let blob = |name: &str| root.bytes(&join(&dir, name)).ok().flatten();
     Part::from_bytes(&bytes, &blob).map_err(damaged)
@@ -110,7 +149,7 @@ impl<'a> Store<'a> {
 
     /// The number of the next operation.
     pub(crate) fn next(&self) -> Result<u32> {
-        Ok(ids(self.root)?.last().map_or(1, |id| id + 1))
+        Ok(newest(self.root)? + 1)
     }
 
     /// Removes records that were never published.

@@ -1,0 +1,87 @@
+//! The journal as the programs show it: records of earlier versions, and damaged ones.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+use vfio_testkit::{Outcome, Programs};
+
+const FIXTURE: &str = "crates/vfio-core/tests/fixtures/journal-format-1";
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
+
+/// An empty tree with the state directory that an earlier version left.
+fn tree() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("var/lib/deploy-vfio");
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join(FIXTURE), &state);
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();
+    dir
+}
+
+fn run(root: &Path, words: &[&str]) -> Outcome {
+    Programs::new(Path::new(env!("CARGO_BIN_EXE_deploy-vfio"))).run(root, words).unwrap()
+}
+
+#[test]
+fn log_shows_what_an_earlier_version_did() {
+    let dir = tree();
+    let log = run(dir.path(), &["log"]);
+    let rows: Vec<Vec<&str>> =
+        log.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(log.code, 0, "{}", log.stderr);
+    assert_eq!(rows[1], ["3", "2026-11-22T21:32:26Z", "applied", "hugepages", "2M", "512"]);
+    assert_eq!(rows[2][2..], ["applied", "static", "file"]);
+    assert_eq!(rows[3][2..], ["rolled", "back", "static", "file"]);
+    let one = run(dir.path(), &["log", "3"]);
+    assert!(one.stdout.contains("\n+# >>> deploy-vfio >>>\n"), "{}", one.stdout);
+}
+
+/// What a program printed, with the tree's path and what is beside the point left out.
+fn ended(outcome: &Outcome, code: i32, text: &str) {
+    let said = format!("{}{}", outcome.stdout, outcome.stderr);
+    assert_eq!(outcome.code, code, "{said}");
+    assert!(said.contains(text), "not `{text}` in:\n{said}");
+}
+
+#[test]
+fn a_damaged_record_has_a_way_out_that_loses_nothing() {
+    let dir = tree();
+    let run = |words: &[&str]| run(dir.path(), words);
+    let tx = dir.path().join("var/lib/deploy-vfio/tx");
+    let journal = fs::read(tx.join("000003/journal")).unwrap();
+    fs::write(tx.join("000003/journal"), &journal[..40]).unwrap();
+    let out = "`deploy-vfio recover --set-aside 3` keeps the record under another name";
+    for words in [&["undo", "--yes"][..], &["redo"], &["recover"], &["recover", "--dry-run"]] {
+        ended(&run(words), 3, out);
+    }
+    ended(&run(&["status"]), 1, "`deploy-vfio recover --set-aside 3`");
+    ended(&run(&["log"]), 0, "damaged");
+
+    for id in ["2", "9"] {
+        ended(&run(&["recover", "--set-aside", id, "--yes"]), 6, "help: `deploy-vfio ");
+    }
+    let aside = ["recover", "--set-aside", "3"];
+    let dry = run(&[&aside[..], &["--dry-run"]].concat());
+    ended(&dry, 0, "rename to /var/lib/deploy-vfio/tx/000003.damaged");
+    ended(&dry, 0, "stay as they are:\n  /etc/default/grub\n");
+    ended(&run(&aside), 6, "there is nobody to ask");
+    assert!(tx.join("000003").exists() && !tx.join("000003.damaged").exists());
+
+    let done = run(&[&aside[..], &["--yes"]].concat());
+    ended(&done, 0, "Done: the record of operation 3 is set aside");
+    assert_eq!(fs::read(tx.join("000003.damaged/journal")).unwrap(), journal[..40]);
+    ended(&run(&["recover"]), 0, "Nothing to do.");
+    let log = run(&["log"]);
+    assert!(log.code == 0 && !log.stdout.contains("damaged"), "{}", log.stdout);
+    // The files of the older operation are not there, so it is a conflict: the usual question.
+    ended(&run(&["undo", "--yes", "--no-rebuild"]), 4, "--keep");
+}
