@@ -110,6 +110,9 @@ pub(crate) fn plan(
     if let Some(note) = default.and_then(|entry| vfio_iommu::screen_note(machine, entry)) {
         draft.note(note);
     }
+    if let Some(warning) = vfio_iommu::prompt_warning(machine, &entries) {
+        draft.warn(warning);
+    }
     vfio_iommu::bind(draft, machine, &entries, how)?;
     let lines: Result<Vec<Entry>, _> =
         entries.iter().map(|entry| line(machine, entry, how)).collect();

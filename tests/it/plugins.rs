@@ -126,3 +126,28 @@ fn a_draft_may_not_leave_etc() {
         assert_eq!(said.status.code(), Some(code), "{text}: {said:?}");
     }
 }
+
+#[test]
+fn an_entry_that_the_menu_would_never_show_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = machine(dir.path());
+    let draft = dir.path().join("draft.json");
+    let apply = |name: &str| {
+        let entry = format!("etc/deploy-vfio/entries.d/{name}.conf");
+        let files = serde_json::json!({ entry: "title=X\narguments=quiet\n" });
+        let text = serde_json::json!({ "format": 1, "files": files }).to_string();
+        fs::write(&draft, text).unwrap();
+        run(dir.path(), &root, &["apply", "--dry-run", draft.to_str().unwrap()])
+    };
+    let refused = apply("x");
+    assert_eq!((refused.status.code(), refused.stdout.len()), (Some(6), 0), "{refused:?}");
+    assert_eq!(
+        String::from_utf8_lossy(&refused.stderr),
+        "deploy-vfio apply: `x` cannot be the name of a boot entry\n\
+         because: /etc/deploy-vfio/entries.d/x.conf: the menu generator takes deploy-vfio-NAME.conf \
+         alone, NAME of letters, digits and `:._-`\n\
+         help: call it `etc/deploy-vfio/entries.d/deploy-vfio-x.conf`\n"
+    );
+    let done = apply("deploy-vfio-x");
+    assert!(done.status.success(), "{done:?}");
+}

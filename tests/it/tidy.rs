@@ -3,9 +3,16 @@
 use std::{
     collections::BTreeSet,
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
 };
+
+use vfio_core::{
+    Advice, Exit, Root,
+    change::{self, Draft, Interrupt, NoRebuild, Settings},
+};
+use vfio_testkit::{STATE, Tree};
 
 /// Crates that features may stand on, or that are only for tests.
 const BASE: &[&str] = &["vfio-core", "vfio-cli", "vfio-testkit"];
@@ -21,6 +28,29 @@ const STARTS_PROGRAMS: &[&str] = &[
 
 /// Where text may go straight to standard output or error.
 const PRINTS: &[&str] = &["crates/vfio-cli/", "crates/vfio-testkit/", "xtask/", "tests/"];
+
+/// The programs that must work when a feature, or a plugin, is gone, and what they stand on.
+const RESCUE: &[&str] = &[
+    "bins/deploy-vfio-undo.rs",
+    "bins/deploy-vfio-redo.rs",
+    "bins/deploy-vfio-recover.rs",
+    "bins/deploy-vfio-status.rs",
+    "bins/deploy-vfio-log.rs",
+    "crates/vfio-cli/",
+    "crates/vfio-core/",
+];
+
+/// The modules whose types are a format: what they derive reaches disk or a pipe as it stands.
+const FORMATS: &[&str] = &[
+    "bins/deploy-vfio-apply.rs",
+    "bins/setup/",
+    "crates/vfio-cli/src/json.rs",
+    "crates/vfio-core/src/change/journal.rs",
+    "crates/vfio-core/src/change/record.rs",
+    "crates/vfio-core/src/host/record.rs",
+    "crates/vfio-core/src/host/snapshot.rs",
+    "crates/vfio-testkit/",
+];
 
 const LONGEST_FILE: usize = 500;
 const LONGEST_FUNCTION: usize = 60;
@@ -138,6 +168,86 @@ fn facts_and_changes_never_import_each_other() {
         let inside = |dir: &str| source.path.starts_with(&format!("crates/vfio-core/src/{dir}/"));
         (inside("host") && has_word(line, "change::"))
             || (inside("change") && has_word(line, "host::"))
+    });
+}
+
+#[test]
+fn what_takes_back_knows_no_feature() {
+    let features: Vec<String> = manifests()
+        .into_iter()
+        .map(|(name, _)| name)
+        .filter(|name| !BASE.contains(&name.as_str()))
+        .map(|name| name.replace('-', "_"))
+        .collect();
+    assert!(features.len() > 2, "{features:?}");
+    for path in RESCUE {
+        assert!(home().join(path).exists(), "{path} is not there any more");
+    }
+    no_line("a way back needs a feature", &[], |source, line| {
+        let rescue = RESCUE.iter().any(|path| source.path.starts_with(path));
+        let names = |feature: &String| {
+            has_word(line, &format!("{feature}::")) || line == format!("use {feature};")
+        };
+        rescue && features.iter().any(names)
+    });
+}
+
+/// No plan can name a path there, and a symbolic link to one leads nowhere.
+#[test]
+fn the_engine_writes_neither_to_the_kernels_trees_nor_to_boot() {
+    let places = ["sys/kernel/x", "proc/sys/x", "dev/x", "run/x", "boot/grub/grub.cfg", "efi/x"];
+    for place in places {
+        for at in [place, "etc/link"] {
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join(place);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::create_dir(dir.path().join("etc")).unwrap();
+            fs::write(&file, "as it was").unwrap();
+            symlink(format!("/{place}"), dir.path().join("etc/link")).unwrap();
+            let tree = || Tree::read(dir.path()).unwrap().without(&[STATE]);
+            let (root, before) = (Root::open(dir.path()).unwrap(), tree());
+            let mut draft = Draft::new(&root);
+            draft.write(at, "new").unwrap();
+            let plan = draft.finish("test").unwrap();
+            let (interrupt, progress) = (Interrupt::new(), |_: &str| ());
+            let settings = Settings {
+                rebuilder: &NoRebuild,
+                verify: None,
+                interrupt: &interrupt,
+                wait: std::time::Duration::ZERO,
+                progress: &progress,
+            };
+            let refused = change::apply(&root, &plan, &settings).unwrap_err();
+            assert_eq!(refused.exit(), Exit::Refused, "{at} -> {place}: {refused}");
+            let (before, now) =
+                (before.without_directory_times(), tree().without_directory_times());
+            assert_eq!(before.diff(&now), "", "{at} -> {place}");
+        }
+    }
+}
+
+/// Files of a plan are checked before `files.rs` sees them, `store.rs` writes the engine's own
+/// records, `aside.rs` renames one that is damaged, and `boot.rs` commits what a generator staged.
+#[test]
+fn four_modules_put_files_in_place_and_one_of_them_below_boot() {
+    const PLACES: &[&str] = &[
+        "crates/vfio-core/src/change/aside.rs",
+        "crates/vfio-core/src/change/boot.rs",
+        "crates/vfio-core/src/change/disk.rs",
+        "crates/vfio-core/src/change/files.rs",
+        "crates/vfio-core/src/change/store.rs",
+    ];
+    no_line("a file is put in place elsewhere", PLACES, |source, line| {
+        let calls = ["create", "overwrite", "keep", "symlink", "rename", "rename_new", "exchange"];
+        source.path.starts_with("crates/vfio-core/src/")
+            && calls.iter().any(|call| line.contains(&format!("disk.{call}(")))
+    });
+}
+
+#[test]
+fn only_formats_derive_what_reaches_disk_or_a_pipe() {
+    no_line("a type that is no record of a format", FORMATS, |_, line| {
+        ["Serialize", "Deserialize"].iter().any(|word| has_word(line, word))
     });
 }
 

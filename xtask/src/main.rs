@@ -6,7 +6,6 @@
     clippy::print_stderr,
     reason = "a development tool: it builds disks, starts QEMU and talks to a developer"
 )]
-#![allow(dead_code, reason = "scenarios take what they need from the rig")]
 
 mod bench;
 mod demo;

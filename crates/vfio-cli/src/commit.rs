@@ -185,17 +185,20 @@ impl Context {
         Ok(())
     }
 
-    /// The diff, what is rebuilt, and what the user should know.
+    /// The diff, what is rebuilt, what the user should know, and what may go wrong.
     fn show(&self, plan: &Plan) {
         output::diff(&change::diff(plan), self.global.verbose);
-        if self.global.quiet {
-            return;
+        if !self.global.quiet {
+            for rebuild in plan.rebuilds() {
+                output::talk(&format!("then rebuild {rebuild}"));
+            }
+            for note in &plan.notes {
+                output::talk(&format!("note: {note}"));
+            }
         }
-        for rebuild in plan.rebuilds() {
-            output::talk(&format!("then rebuild {rebuild}"));
-        }
-        for note in &plan.notes {
-            output::talk(&format!("note: {note}"));
+        for warning in &plan.warnings {
+            output::warning(&warning.what);
+            warning.help.iter().for_each(|line| output::detail("help:", line));
         }
     }
 
@@ -214,6 +217,7 @@ impl Context {
             rebuilds: rebuilds.iter().map(ToString::to_string).collect(),
             by_hand: done.map_or(&[], |done| done.by_hand.as_slice()),
             notes: &plan.notes,
+            warnings: json::warnings(plan),
         }
         .print();
     }

@@ -27,7 +27,7 @@ pub struct Global {
           value_parser = FalseyValueParser::new())]
     pub json: bool,
 
-    /// Print results and errors only
+    /// Print results, warnings and errors only
     #[arg(long, global = true, short = 'q', env = "DEPLOY_VFIO_QUIET", hide_env = true,
           value_parser = FalseyValueParser::new())]
     pub quiet: bool,

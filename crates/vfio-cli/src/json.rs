@@ -25,12 +25,18 @@ pub(crate) struct Outcome<'a> {
     pub rebuilds: Vec<String>,
     pub by_hand: &'a [String],
     pub notes: &'a [String],
+    pub warnings: Vec<Value>,
 }
 
 impl Outcome<'_> {
     pub(crate) fn print(&self) {
         print(serde_json::to_value(self).unwrap_or_default());
     }
+}
+
+/// Each warning of `plan` with the ways out.
+pub(crate) fn warnings(plan: &Plan) -> Vec<Value> {
+    plan.warnings.iter().map(|w| json!({ "what": w.what, "help": w.help })).collect()
 }
 
 /// Each change of `plan` with its whole text before and after.

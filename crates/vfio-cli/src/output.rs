@@ -13,6 +13,7 @@ use anstyle::{AnsiColor, Style};
 const BOLD: Style = Style::new().bold();
 const RED: Style = AnsiColor::Red.on_default();
 const GREEN: Style = AnsiColor::Green.on_default();
+const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
 const CYAN: Style = AnsiColor::Cyan.on_default();
 
 /// Whether data was lost: a full disk, not a reader that went away.
@@ -45,7 +46,12 @@ pub(crate) fn error(line: &str) {
     let _ = writeln!(anstream::stderr(), "{RED}{line}{RED:#}");
 }
 
-/// A further line of an error.
+/// The first line of a warning.
+pub(crate) fn warning(line: &str) {
+    let _ = writeln!(anstream::stderr(), "{YELLOW}warning:{YELLOW:#} {line}");
+}
+
+/// A further line of an error or a warning.
 pub(crate) fn detail(label: &str, line: &str) {
     let _ = writeln!(anstream::stderr(), "{BOLD}{label}{BOLD:#} {line}");
 }

@@ -1,7 +1,10 @@
 //! Where deploy-vfio keeps what it states about a system, relative to the root.
 //!
 //! Each file below these directories is written by exactly one feature; what boot loaders and the
-//! kernel read is rendered from them.
+//! kernel read is rendered from them. What counts is what the menu generator takes: a shell's
+//! `*.conf`, lines of words, `#` at the beginning of a comment line.
+
+use crate::Result;
 
 /// Kernel parameters: `NN-<feature>.conf`, words over lines, `#` begins a comment line.
 pub const CMDLINE_D: &str = "etc/deploy-vfio/cmdline.d";
@@ -16,3 +19,49 @@ pub const VFIO_PCI: &str = "vfio-pci";
 pub const RUNTIME_HUGEPAGES: &str = "etc/deploy-vfio/runtime-hugepages";
 /// The size of such a page in KiB: those of 1 GiB are hard to find once a system runs.
 pub const RUNTIME_KIB: u64 = 2 << 10;
+
+/// The name of a file in one of these directories without `.conf`; `None` for one that does not
+/// count: another ending, or hidden.
+#[must_use]
+pub fn stem(name: &str) -> Option<&str> {
+    name.strip_suffix(".conf").filter(|_| !name.starts_with('.'))
+}
+
+/// Every word of the fragments that `names` lists, each with the path of its file; `text` reads
+/// one, of a root or of a draft over it. Whether a word can be a parameter is not looked at.
+pub fn words(
+    names: &[String],
+    text: impl Fn(&str) -> Result<Option<String>>,
+) -> Result<Vec<(String, String)>> {
+    let mut words = Vec::new();
+    for name in names.iter().filter(|name| stem(name).is_some()) {
+        let path = format!("{CMDLINE_D}/{name}");
+        let text = text(&path)?.unwrap_or_default();
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+        let of_file = lines.flat_map(str::split_whitespace);
+        words.extend(of_file.map(|word| (path.clone(), word.to_owned())));
+    }
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_those_that_the_menu_generator_takes() {
+        let names = [".10-x.conf", "10-a.conf", "20-b.conf.dpkg-old", "30-c.conf", "40-gone.conf"];
+        let text = |path: &str| {
+            Ok(match path.rsplit('/').next() {
+                Some("10-a.conf") => Some("# a b\r\na=1  b\r\n\t# c\n\n".to_owned()),
+                Some("30-c.conf") => Some("c#d".to_owned()),
+                Some("40-gone.conf") => None,
+                other => panic!("{other:?} was read"),
+            })
+        };
+        let words = words(&names.map(str::to_owned), text).unwrap();
+        let words: Vec<_> = words.iter().map(|(path, word)| (path.as_str(), &**word)).collect();
+        let (a, c) = ("etc/deploy-vfio/cmdline.d/10-a.conf", "etc/deploy-vfio/cmdline.d/30-c.conf");
+        assert_eq!(words, [(a, "a=1"), (a, "b"), (c, "c#d")]);
+    }
+}

@@ -285,14 +285,20 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn an_absolute_link_stays_inside_the_root() {
+    /// A root with a link that leads to a file inside, and one that would lead out.
+    fn with_links() -> (tempfile::TempDir, Root) {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("etc/real")).unwrap();
         fs::write(dir.path().join("etc/real/file"), "inside").unwrap();
         symlink("/etc/real/file", dir.path().join("link")).unwrap();
         symlink("../../../../../etc/passwd", dir.path().join("escape")).unwrap();
         let root = Root::open(dir.path()).unwrap();
+        (dir, root)
+    }
+
+    #[test]
+    fn an_absolute_link_stays_inside_the_root() {
+        let (_dir, root) = with_links();
         assert_eq!(root.text("link").unwrap().as_deref(), Some("inside"));
         assert_eq!(root.text("escape").unwrap(), None);
         assert_eq!(root.link("link").unwrap().as_deref(), Some("/etc/real/file"));
@@ -304,12 +310,7 @@ mod tests {
 
     #[test]
     fn a_kernel_without_openat2_gives_the_same_answers() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir_all(dir.path().join("etc/real")).unwrap();
-        fs::write(dir.path().join("etc/real/file"), "inside").unwrap();
-        symlink("/etc/real/file", dir.path().join("link")).unwrap();
-        symlink("../../../../../etc/passwd", dir.path().join("escape")).unwrap();
-        let root = Root::open(dir.path()).unwrap();
+        let (_dir, root) = with_links();
         let fd = root.fd.as_ref().unwrap();
         let read = OFlags::RDONLY | OFlags::CLOEXEC;
         let found = walk(fd, "link", read).unwrap().unwrap();

@@ -12,7 +12,7 @@ use std::{
 use vfio_core::{
     Advice, Error, Exit, Result, Root,
     change::{
-        self, Artefact, Draft, Interrupt, NoRebuild, OnConflict, Plan, Rebuild, Rebuilder,
+        self, Artefact, Draft, Interrupt, Job, NoRebuild, OnConflict, Plan, Rebuild, Rebuilder,
         Settings, Standing, State,
     },
 };
@@ -21,15 +21,9 @@ use vfio_core::{
 struct Meanwhile<'a>(&'a dyn Fn());
 
 impl Rebuilder for Meanwhile<'_> {
-    fn stage(
-        &self,
-        root: &Root,
-        what: Rebuild,
-        tag: &str,
-        _: &dyn Fn(&str),
-    ) -> Result<Vec<Artefact>> {
+    fn stage(&self, root: &Root, what: Rebuild, job: &Job<'_>) -> Result<Vec<Artefact>> {
         (self.0)();
-        let staged = format!("boot/grub/.grub.cfg.{tag}.new~");
+        let staged = format!("boot/grub/.grub.cfg.{}.new~", job.tag);
         fs::write(root.path().join(&staged), "new menu\n").unwrap();
         Ok(vec![Artefact { what, path: "boot/grub/grub.cfg".to_owned(), staged, listing: None }])
     }

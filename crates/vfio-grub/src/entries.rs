@@ -5,9 +5,9 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use vfio_core::{Cmdline, Result, change::Draft};
+use vfio_core::{Cmdline, Result, change::Draft, layout::stem};
 
-use crate::{CHOICE, ENTRIES};
+use crate::{CHOICE, ENTRIES, Error};
 
 /// One line of the boot menu; older kernels sit in a submenu of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,11 +54,24 @@ fn version(text: &str) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
+/// Whether the menu generator serves an entry of this id; any other it leaves out.
+fn is_served(id: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || ":._-".contains(c);
+    id.strip_prefix("deploy-vfio-").is_some_and(|name| !name.is_empty() && name.chars().all(plain))
+}
+
 /// The entries that `draft` will have, in the order of their ids, and the id of the default one.
-pub fn entries(draft: &Draft<'_>) -> Result<(Vec<Entry>, Option<String>)> {
+///
+/// # Errors
+///
+/// A file whose name the menu generator would pass over: the entry would never be in the menu.
+pub fn entries(draft: &Draft<'_>) -> Result<(Vec<Entry>, Option<String>), Error> {
     let mut entries = Vec::new();
     for name in draft.names(ENTRIES)? {
-        let Some(id) = name.strip_suffix(".conf") else { continue };
+        let Some(id) = stem(&name) else { continue };
+        if !is_served(id) {
+            return Err(Error::EntryName { id: id.to_owned() });
+        }
         let text = draft.text(&format!("{ENTRIES}/{name}"))?.unwrap_or_default();
         entries.push(Entry::parse(id, &text));
     }
@@ -89,7 +102,7 @@ pub fn clear_entries(draft: &mut Draft<'_>) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use vfio_core::Root;
+    use vfio_core::{Advice, Root};
 
     use super::*;
 
@@ -107,6 +120,30 @@ mod tests {
         assert_eq!(entries(&draft).unwrap(), (vec![entry.clone()], Some(entry.id)));
         clear_entries(&mut draft).unwrap();
         assert_eq!(entries(&draft).unwrap(), (Vec::new(), None));
+    }
+
+    #[test]
+    fn a_name_that_the_generator_passes_over_is_refused_with_one_that_it_serves() {
+        let refused = |id: &str| {
+            let root = Root::empty();
+            let mut draft = Draft::new(&root);
+            draft.write(&format!("{ENTRIES}/{id}.conf"), "title=A\n").unwrap();
+            entries(&draft).err().map(|error| error.help().remove(0))
+        };
+        for id in ["deploy-vfio-a", "deploy-vfio-0000:01:00.0", "deploy-vfio-A_b", ".hidden"] {
+            assert_eq!(refused(id), None, "{id}");
+        }
+        for (id, better) in [
+            ("x", "deploy-vfio-x"),
+            ("deploy-vfio-", "deploy-vfio-NAME"),
+            ("deploy-vfio-a b", "deploy-vfio-a-b"),
+            ("deploy-vfio-\u{1b}[2J", "deploy-vfio-2J"),
+            ("deploy-vfiox", "deploy-vfio-deploy-vfiox"),
+            ("\u{e9}", "deploy-vfio-NAME"),
+        ] {
+            let help = refused(id).unwrap();
+            assert!(help.contains(&format!("`{ENTRIES}/{better}.conf`")), "{id:?}: {help}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use vfio_core::{
     CMDLINE_MAX_LEN, Cmdline, Parameter,
     change::{Draft, edit},
     host::{Boot, Loader},
+    layout::words,
 };
 
 use crate::{CHOICE, DEFAULTS, DROP_IN, ENTRIES, Error, FRAGMENTS, GENERATOR, entries};
@@ -16,15 +17,10 @@ const OTHERS: usize = 256;
 /// The kernel parameters of all fragments that `draft` will have, in the order of their names.
 pub fn parameters(draft: &Draft<'_>) -> Result<Cmdline, Error> {
     let mut line = Cmdline::default();
-    for name in draft.names(FRAGMENTS)?.iter().filter(|name| name.ends_with(".conf")) {
-        let path = format!("{FRAGMENTS}/{name}");
-        let text = draft.text(&path)?.unwrap_or_default();
-        let words = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-        for word in words.flat_map(str::split_whitespace) {
-            let parameter: Parameter =
-                word.parse().map_err(|source| Error::Fragment { path: path.clone(), source })?;
-            line.push(&parameter);
-        }
+    for (path, word) in words(&draft.names(FRAGMENTS)?, |path| draft.text(path))? {
+        let parameter: Parameter =
+            word.parse().map_err(|source| Error::Fragment { path, source })?;
+        line.push(&parameter);
     }
     Ok(line)
 }

@@ -15,6 +15,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use vfio_core::{Root, change::Draft};
+
 const SCRIPT: &str = include_str!("../assets/45_deploy-vfio");
 
 /// Debian 12's output for three kernels and Linux 6.1.0-10, whose initrd is missing, in an order
@@ -256,6 +258,11 @@ fn a_file_that_is_no_entry_is_skipped() {
         ["deploy-vfio-", "other", "deploy-vfio-a b", "deploy-vfio-$(x)'", "deploy-vfio-\u{1b}[2J"]
     {
         tree.entry(id, ONE);
+        // What is skipped here is refused when it is planned.
+        let root = Root::empty();
+        let mut draft = Draft::new(&root);
+        draft.write(&format!("{}/{id}.conf", vfio_grub::ENTRIES), ONE).unwrap();
+        assert!(vfio_grub::entries(&draft).is_err(), "{id:?}");
     }
     let (menu, warnings) = tree.run(&[]);
     assert_eq!(menu, "");

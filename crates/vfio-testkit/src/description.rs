@@ -30,6 +30,8 @@ pub struct Description {
     pub iommu_table: Option<bool>,
     /// `true` for a machine that UEFI firmware started.
     pub efi: bool,
+    /// Whether `/` and swap are volumes on LUKS.
+    pub encrypted: bool,
     /// Whether Secure Boot is on; only UEFI firmware says.
     pub secure_boot: bool,
     /// Files to write last, by path below the root.

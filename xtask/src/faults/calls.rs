@@ -87,22 +87,19 @@ const CURRENT: u64 = 0xffff_ff9c;
 /// A call that is about to change the traced tree.
 #[derive(Clone, Debug)]
 pub struct Call {
-    pub pid: Pid,
     pub name: &'static str,
     pub args: [u64; 6],
     /// The file, below the tree.
     pub path: PathBuf,
     /// Where it is renamed or linked to.
     pub to: PathBuf,
-    /// Flags of an open.
-    pub flags: u64,
 }
 
 impl Call {
     /// The call `number` of a process stopped at its entry, if it changes something below `root`.
     pub fn read(pid: Pid, number: u64, args: [u64; 6], root: &Path) -> Option<Self> {
         let &(_, name, shape) = TABLE.iter().find(|(nr, ..)| u64::try_from(*nr) == Ok(number))?;
-        let (mut to, mut flags) = (PathBuf::new(), 0);
+        let mut to = PathBuf::new();
         let path = match shape {
             Fd(fd) => descriptor(pid, args[fd])?,
             Ioctl if FLUSHES.contains(&args[1]) => descriptor(pid, args[0])?,
@@ -118,18 +115,16 @@ impl Call {
                 resolve(pid, None, args[path])?
             }
             Open(fd, path, flag) => {
-                flags = args[flag];
-                changes(flags).then(|| resolve(pid, args.get(fd).copied(), args[path]))??
+                changes(args[flag]).then(|| resolve(pid, args.get(fd).copied(), args[path]))??
             }
             Open2 => {
                 let how: [u8; 8] = memory(pid, args[2], 8)?.try_into().ok()?;
-                flags = u64::from_ne_bytes(how);
-                changes(flags).then(|| resolve(pid, Some(args[0]), args[1]))??
+                changes(u64::from_ne_bytes(how)).then(|| resolve(pid, Some(args[0]), args[1]))??
             }
         };
         let below = |path: &Path| path.strip_prefix(root).map(Path::to_path_buf).ok();
         let (path, to) = (below(&path)?, below(&to).unwrap_or_default());
-        Some(Self { pid, name, args, path, to, flags })
+        Some(Self { name, args, path, to })
     }
 
     /// How a person reads it.

@@ -70,26 +70,6 @@ impl Disk {
         Ok(())
     }
 
-    /// Puts text onto the disk as a file of root with mode 0644.
-    pub fn put_text(&self, text: &str, to: &str) -> Result<()> {
-        let file = self.path.with_extension("put");
-        fs::write(&file, text)?;
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o644))?;
-        self.put(&file, to)?;
-        Ok(fs::remove_file(&file)?)
-    }
-
-    /// The content of a file on the disk; an error when there is none.
-    pub fn get(&self, path: &str) -> Result<Vec<u8>> {
-        let file = self.path.with_extension("get");
-        let _ = fs::remove_file(&file);
-        let answer = self.debugfs(&format!("dump {path} \"{}\"", file.display()))?;
-        let content =
-            fs::read(&file).with_context(|| format!("no {path} on the disk: {answer}"))?;
-        fs::remove_file(&file)?;
-        Ok(content)
-    }
-
     fn debugfs(&self, request: &str) -> Result<String> {
         let disk = format!("{}?offset={OFFSET}", self.path.display());
         host::run(host::command("debugfs").args(["-w", "-R", request, &disk]))

@@ -103,24 +103,11 @@ impl Guest {
         self.come_back("# reboot")
     }
 
-    /// Presses the reset button, which gives the machine no time to write anything.
-    pub fn reset(&mut self) -> Result<()> {
-        self.qemu.reset()?;
-        self.come_back("# reset button")
-    }
-
     /// Shuts the machine down and returns its disk.
     pub fn power_off(mut self) -> Result<Disk> {
         self.run(&soon("systemctl poweroff"))?;
         self.qemu.wait_off(BOOT)?;
         self.note("# off");
-        self.listening = false;
-        self.disk.take().context("the machine has no disk")
-    }
-
-    /// Pulls the plug and returns the disk as it was at that moment.
-    pub fn power_cut(mut self) -> Result<Disk> {
-        self.note("# power cut");
         self.listening = false;
         self.disk.take().context("the machine has no disk")
     }

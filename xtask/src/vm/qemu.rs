@@ -1,10 +1,9 @@
-//! One running QEMU: its process, its sockets, and the promise that it ends with us.
+//! One running QEMU: its process, its socket, and the promise that it ends with us.
 //!
 //! The first serial port is the console and goes to a file (or to the terminal), the second carries the
 //! agent's line. The process dies with this one, even when that is killed: `setpriv --pdeathsig`.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -43,7 +42,6 @@ pub struct Direct<'a> {
 #[derive(Debug)]
 pub struct Qemu {
     child: Child,
-    monitor: UnixStream,
     console: Console,
     sockets: PathBuf,
 }
@@ -61,21 +59,18 @@ impl Qemu {
         let sockets = std::env::temp_dir().join(format!("dv-vm-{}-{count}", std::process::id()));
         fs::create_dir(&sockets).with_context(|| sockets.display().to_string())?;
         let line = listen(&sockets.join("line"))?;
-        let monitor = listen(&sockets.join("monitor"))?;
 
         let mut command = command(machine, disk, &console, direct, &sockets);
         let mut child = command.spawn().context("cannot start QEMU")?;
-        let accepted =
-            accept(&line, &mut child).and_then(|l| Ok((l, accept(&monitor, &mut child)?)));
-        let (line, monitor) = match accepted {
-            Ok(both) => both,
+        let line = match accept(&line, &mut child) {
+            Ok(line) => line,
             Err(error) => {
                 end(&mut child);
                 let _ = fs::remove_dir_all(&sockets);
                 return Err(error);
             }
         };
-        let qemu = Self { child, monitor, console, sockets };
+        let qemu = Self { child, console, sockets };
         Ok((qemu, Line::new(line)?))
     }
 
@@ -92,11 +87,6 @@ impl Qemu {
             }
         }
         Ok(())
-    }
-
-    /// Presses the reset button.
-    pub fn reset(&mut self) -> Result<()> {
-        Ok(self.monitor.write_all(b"system_reset\n")?)
     }
 
     /// Waits for the machine to switch itself off.
@@ -143,15 +133,11 @@ fn command(
         Console::Terminal => "stdio,mux=on,signal=off".to_owned(),
     };
     let sockets = sockets.display();
-    for (name, chardev) in [
-        ("console", console),
-        ("line", format!("socket,path={sockets}/line")),
-        ("monitor", format!("socket,path={sockets}/monitor")),
-    ] {
+    for (name, chardev) in [("console", console), ("line", format!("socket,path={sockets}/line"))] {
         let (backend, rest) = chardev.split_once(',').unwrap_or((&chardev, ""));
         command.arg("-chardev").arg(format!("{backend},id={name},{rest}"));
     }
-    command.args(["-serial", "chardev:console", "-serial", "chardev:line", "-mon", "monitor"]);
+    command.args(["-serial", "chardev:console", "-serial", "chardev:line"]);
     if let Some(direct) = direct {
         command.arg("-kernel").arg(direct.kernel).arg("-initrd").arg(direct.initrd);
         command.arg("-append").arg(direct.cmdline);
@@ -176,5 +162,5 @@ fn accept(listener: &UnixListener, child: &mut Child) -> Result<UnixStream> {
         }
         thread::sleep(Duration::from_millis(50));
     }
-    bail!("QEMU did not open its sockets");
+    bail!("QEMU did not open its socket");
 }

@@ -86,9 +86,4 @@ impl<'a> Rig<'a> {
     pub fn branch(&self, disk: &Disk, name: &str) -> Result<Disk> {
         disk.copy(self.directory.join(format!("{name}.raw")))
     }
-
-    /// Writes into the transcript.
-    pub fn note(&mut self, text: &str) {
-        self.log.add(text);
-    }
 }

@@ -1,9 +1,7 @@
 //! Which cards stick in which slots: a value that becomes QEMU's arguments.
 //!
 //! Every slot is a PCI Express root port, so what sits in it has an IOMMU group of its own. Ports exist
-//! whether a card is plugged in or not; slot N is always bus N, and `address(N)` tells its card's
-//! address. [`Machine::remove_port`] takes a port away: then all later cards get other addresses, as on
-//! a real board after a firmware setting changed.
+//! whether a card is plugged in or not; slot N is always bus N.
 
 /// A computer: its board and its cards.
 #[derive(Debug, Clone)]
@@ -16,11 +14,11 @@ pub struct Machine {
     pub cpus: u32,
     /// Memory in MiB.
     pub memory: u32,
-    /// Slot 1 is the first; each holds the functions of one card, none when it is empty.
-    slots: Vec<Vec<Card>>,
+    /// Slot 1 is the first.
+    slots: Vec<Option<Card>>,
 }
 
-/// One function of a card.
+/// A card, or what the board itself brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Card {
     /// Graphics the firmware draws on, ids 1234:1111, class 0300.
@@ -31,8 +29,6 @@ pub enum Card {
     Nic(u8),
     /// A small empty NVMe disk; the number tells several apart.
     Nvme(u8),
-    /// A USB controller with nothing plugged in; the number tells several apart.
-    Usb(u8),
     /// A USB controller that the machine's only keyboard is plugged into.
     UsbKeyboard,
     /// Intel HD audio with one codec; the number tells several apart.
@@ -56,8 +52,8 @@ impl Machine {
             Card::Audio(0),
             Card::BootDisk,
         ];
-        let mut slots: Vec<_> = cards.iter().map(|&card| vec![card]).collect();
-        slots.push(Vec::new());
+        let mut slots = cards.map(Some).to_vec();
+        slots.push(None);
         Self {
             iommu: Some("intel-iommu,intremap=on,caching-mode=on"),
             cpu: "Nehalem,+pdpe1gb,+rdtscp",
@@ -73,34 +69,14 @@ impl Machine {
         self
     }
 
-    /// Plugs one more function into a slot.
-    pub fn plug(mut self, slot: usize, card: Card) -> Self {
-        self.slots[slot - 1].push(card);
-        self
-    }
-
-    /// Empties a slot; the port stays.
-    pub fn unplug(mut self, slot: usize) -> Self {
-        self.slots[slot - 1].clear();
-        self
-    }
-
-    /// Takes a slot and its port away: every later slot's number, and address, is one lower.
-    pub fn remove_port(mut self, slot: usize) -> Self {
-        self.slots.remove(slot - 1);
-        self
-    }
-
     /// The slot a card is in.
     pub fn slot_of(&self, card: Card) -> Option<usize> {
-        self.slots.iter().position(|functions| functions.contains(&card)).map(|index| index + 1)
+        self.slots.iter().position(|&other| other == Some(card)).map(|index| index + 1)
     }
 
     /// A card's PCI address; `None` when it is not plugged in.
     pub fn address_of(&self, card: Card) -> Option<String> {
-        let slot = self.slot_of(card)?;
-        let function = self.slots[slot - 1].iter().position(|&other| other == card)?;
-        Some(format!("0000:{slot:02x}:00.{function}"))
+        Some(format!("0000:{:02x}:00.0", self.slot_of(card)?))
     }
 
     /// The machine as QEMU's arguments; `disk` is the boot disk's raw image.
@@ -115,18 +91,14 @@ impl Machine {
             add("-device", iommu.into());
         }
         add("-drive", format!("if=none,id=boot,format=raw,cache=unsafe,file={disk}"));
-        for (index, functions) in self.slots.iter().enumerate() {
-            let slot = index + 1;
+        for (slot, card) in (1..).zip(&self.slots) {
             // Devices 1 to 0x1e of bus 0; the firmware numbers buses in this order.
             let port =
                 format!("id=port{slot},bus=pcie.0,addr={slot:#x},chassis={slot},slot={slot}");
             add("-device", format!("pcie-root-port,{port}"));
-            for (function, card) in functions.iter().enumerate() {
-                let many = if functions.len() > 1 { ",multifunction=on" } else { "" };
-                let place = format!("bus=port{slot},addr=0x0.{function}{many}");
-                for (option, value) in card.arguments(&place) {
-                    add(option, value);
-                }
+            let place = format!("bus=port{slot},addr=0x0.0");
+            for (option, value) in card.iter().flat_map(|card| card.arguments(&place)) {
+                add(option, value);
             }
         }
         out
@@ -152,7 +124,6 @@ impl Card {
                 ("-drive", format!("if=none,id=nvme{n},driver=null-co,size=64M,read-zeroes=on")),
                 device(format!("nvme,drive=nvme{n},serial=nvme{n},{place}")),
             ],
-            Self::Usb(n) => vec![device(format!("qemu-xhci,id=usb{n},{place}"))],
             Self::UsbKeyboard => vec![
                 device(format!("qemu-xhci,id=keyboard,{place}")),
                 device("usb-kbd,bus=keyboard.0".into()),
@@ -175,19 +146,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_card_keeps_its_address_until_its_port_moves() {
+    fn a_card_has_the_address_of_its_slot() {
         let nic = |machine: &Machine| machine.address_of(Card::Nic(0));
         assert_eq!(nic(&Machine::a()).as_deref(), Some("0000:03:00.0"));
         assert_eq!(nic(&Machine::a().swap(3, 9)).as_deref(), Some("0000:09:00.0"));
-        assert_eq!(nic(&Machine::a().remove_port(1)).as_deref(), Some("0000:02:00.0"));
-        assert_eq!(nic(&Machine::a().unplug(3)), None);
-    }
-
-    #[test]
-    fn functions_of_one_card_share_its_slot() {
-        let machine = Machine::a().plug(1, Card::Audio(1));
-        assert_eq!(machine.address_of(Card::Audio(1)).as_deref(), Some("0000:01:00.1"));
-        let arguments = machine.arguments("disk").join(" ");
-        assert!(arguments.contains("VGA,bus=port1,addr=0x0.0,multifunction=on"), "{arguments}");
+        assert_eq!(Machine::a().address_of(Card::Audio(1)), None);
+        let arguments = Machine::a().arguments("disk").join(" ");
+        assert!(arguments.contains("VGA,bus=port1,addr=0x0.0"), "{arguments}");
     }
 }

@@ -148,7 +148,7 @@ pub(crate) fn edits(root: &Root, forward: &Part, edited: &[String]) -> Result<Pl
             changes.push(Change { path: step.path.clone(), before: step.after.clone(), after });
         }
     }
-    Ok(Plan { title: forward.title.clone(), changes, notes: Vec::new() })
+    Ok(Plan { title: forward.title.clone(), changes, ..Plan::default() })
 }
 
 /// Why the edited `path` cannot be replaced by what it held before.

@@ -115,7 +115,7 @@ mod tests {
 
     fn shown(before: Image, after: Image) -> String {
         let changes = vec![Change { path: "etc/x".to_owned(), before, after }];
-        diff(&Plan { title: String::new(), changes, notes: Vec::new() })
+        diff(&Plan { changes, ..Plan::default() })
     }
 
     #[test]

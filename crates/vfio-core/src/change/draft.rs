@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Result, Root,
-    change::{Change, Image, Meta, Plan, place::refuse},
+    change::{Change, Image, Meta, Plan, Warning, place::refuse},
 };
 
 /// An overlay over a [`Root`]: reads fall through to the tree until something is written.
@@ -27,13 +27,14 @@ pub struct Draft<'r> {
     root: &'r Root,
     images: BTreeMap<String, Image>,
     notes: Vec<String>,
+    warnings: Vec<Warning>,
 }
 
 impl<'r> Draft<'r> {
     /// An empty overlay over `root`.
     #[must_use]
     pub fn new(root: &'r Root) -> Self {
-        Self { root, images: BTreeMap::new(), notes: Vec::new() }
+        Self { root, images: BTreeMap::new(), notes: Vec::new(), warnings: Vec::new() }
     }
 
     /// The tree underneath.
@@ -117,6 +118,11 @@ impl<'r> Draft<'r> {
         self.notes.push(text.into());
     }
 
+    /// Says what may go wrong, before the user agrees to the plan.
+    pub fn warn(&mut self, warning: Warning) {
+        self.warnings.push(warning);
+    }
+
     /// The true differences from the tree, under a title for the journal.
     pub fn finish(self, title: impl Into<String>) -> Result<Plan> {
         let mut changes = Vec::new();
@@ -129,7 +135,8 @@ impl<'r> Draft<'r> {
                 changes.push(Change { path, before, after });
             }
         }
-        Ok(Plan { title: title.into(), changes, notes: self.notes })
+        let (notes, warnings) = (self.notes, self.warnings);
+        Ok(Plan { title: title.into(), changes, notes, warnings })
     }
 }
 

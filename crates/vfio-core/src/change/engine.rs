@@ -321,7 +321,7 @@ fn operation(root: &Root, id: u32) -> Result<Operation> {
             state: State::Damaged,
             damage: Some(what),
             time: String::new(),
-            plan: Plan { title: String::new(), changes: Vec::new(), notes: Vec::new() },
+            plan: Plan::default(),
             rebuilds: BTreeSet::new(),
             by_hand: Vec::new(),
         }),

@@ -19,14 +19,8 @@ pub(super) struct Fake {
 }
 
 impl Rebuilder for Fake {
-    fn stage(
-        &self,
-        root: &Root,
-        what: Rebuild,
-        tag: &str,
-        _: &dyn Fn(&str),
-    ) -> Result<Vec<Artefact>> {
-        let artefacts = self.outputs(root, what, tag)?;
+    fn stage(&self, root: &Root, what: Rebuild, job: &Job<'_>) -> Result<Vec<Artefact>> {
+        let artefacts = self.outputs(root, what, job.tag)?;
         for artefact in &artefacts {
             let text = root.text("etc/default/grub")?.unwrap_or_default();
             fs::write(root.path().join(&artefact.staged), format!("menu of {text}")).unwrap();

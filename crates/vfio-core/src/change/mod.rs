@@ -44,7 +44,7 @@ pub use engine::{
 };
 pub use image::{Image, Meta, Mtime};
 pub use journal::State;
-pub use plan::{Change, Plan, Rebuild};
+pub use plan::{Change, Plan, Rebuild, Warning};
 pub use rebuild::Programs;
 pub use rebuilder::{Job, NoRebuild, Rebuilder};
 pub use settings::{

@@ -15,8 +15,17 @@ pub struct Change {
     pub after: Image,
 }
 
-/// The differences between a draft and the disk.
+/// What may go wrong with a plan although nothing forbids it, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// What may happen, and why.
+    pub what: String,
+    /// Ways out, one a line.
+    pub help: Vec<String>,
+}
+
+/// The differences between a draft and the disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// What the journal calls it: the command as it was typed.
     pub title: String,
@@ -24,6 +33,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What the user should read beside the plan.
     pub notes: Vec<String>,
+    /// What the user must read before saying yes; not kept in the journal.
+    pub warnings: Vec<Warning>,
 }
 
 impl Plan {

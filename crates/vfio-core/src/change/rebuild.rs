@@ -47,18 +47,6 @@ exec chroot "$@""#;
 pub struct Programs;
 
 impl Rebuilder for Programs {
-    fn stage(
-        &self,
-        root: &Root,
-        what: Rebuild,
-        tag: &str,
-        progress: &dyn Fn(&str),
-    ) -> Result<Vec<Artefact>> {
-        let interrupt = Interrupt::new();
-        let job = Job { tag, progress, interrupt: &interrupt, lock: None, output: &|_| () };
-        self.stage_for(root, what, &job)
-    }
-
     fn by_hand(&self, root: &Root, what: Rebuild) -> Vec<String> {
         generators::by_hand(root, what)
     }
@@ -75,7 +63,7 @@ impl Rebuilder for Programs {
         }
     }
 
-    fn stage_for(&self, root: &Root, what: Rebuild, job: &Job<'_>) -> Result<Vec<Artefact>> {
+    fn stage(&self, root: &Root, what: Rebuild, job: &Job<'_>) -> Result<Vec<Artefact>> {
         let mut artefacts = Vec::new();
         for call in generators::calls(root, what, job.tag)? {
             (job.progress)(&call.doing);

@@ -11,15 +11,9 @@ use crate::{
 
 /// Who rebuilds what the distribution derives from files.
 pub trait Rebuilder {
-    /// Builds `what` anew into staging names tagged `tag`, leaving every live file as it is;
-    /// the engine commits the artefacts.
-    fn stage(
-        &self,
-        root: &Root,
-        what: Rebuild,
-        tag: &str,
-        progress: &dyn Fn(&str),
-    ) -> Result<Vec<Artefact>>;
+    /// Builds `what` anew into staging names with the job's tag, leaving every live file as it
+    /// is; the engine commits the artefacts.
+    fn stage(&self, root: &Root, what: Rebuild, job: &Job<'_>) -> Result<Vec<Artefact>>;
 
     /// What a person would type to rebuild `what`.
     fn by_hand(&self, root: &Root, what: Rebuild) -> Vec<String>;
@@ -39,14 +33,9 @@ pub trait Rebuilder {
     fn rebuilds(&self) -> bool {
         true
     }
-
-    /// [`Rebuilder::stage`] as the engine calls it, with what a started program needs.
-    fn stage_for(&self, root: &Root, what: Rebuild, job: &Job<'_>) -> Result<Vec<Artefact>> {
-        self.stage(root, what, job.tag, job.progress)
-    }
 }
 
-/// What a program that is started by the engine needs to know.
+/// What a rebuild, and a program started for it, needs to know.
 #[derive(Clone, Copy)]
 pub struct Job<'a> {
     /// The mark of this operation's staging names.
@@ -72,7 +61,7 @@ impl std::fmt::Debug for Job<'_> {
 pub struct NoRebuild;
 
 impl Rebuilder for NoRebuild {
-    fn stage(&self, _: &Root, _: Rebuild, _: &str, _: &dyn Fn(&str)) -> Result<Vec<Artefact>> {
+    fn stage(&self, _: &Root, _: Rebuild, _: &Job<'_>) -> Result<Vec<Artefact>> {
         Ok(Vec::new())
     }
 

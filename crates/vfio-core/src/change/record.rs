@@ -69,7 +69,12 @@ impl Part {
             before: step.before.clone(),
             after: step.after.clone(),
         });
-        Plan { title: self.title.clone(), changes: changes.collect(), notes: self.notes.clone() }
+        Plan {
+            title: self.title.clone(),
+            changes: changes.collect(),
+            notes: self.notes.clone(),
+            ..Plan::default()
+        }
     }
 
     /// The text of `plan.json`.

@@ -185,7 +185,7 @@ impl<'a> Run<'a> {
             lock: Some(self.store.lock()),
             output: &output,
         };
-        self.settings.rebuilder.stage_for(self.root, what, &job)
+        self.settings.rebuilder.stage(self.root, what, &job)
     }
 
     fn commit_built(&self, artefacts: &[Artefact]) -> Result<()> {

@@ -1,14 +1,19 @@
-//! Block devices, and the way from each down to the PCI devices that carry it.
+//! Block devices, the way from each down to the PCI devices that carry it, and whether a
+//! passphrase stands in between.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Address, Root,
-    host::attr::{addresses, exists, names, real},
+    host::attr::{addresses, exists, names, real, text},
 };
 
 const BLOCK: &str = "sys/class/block";
 const BTRFS: &str = "sys/fs/btrfs";
+
+/// How many layers deep encryption is looked for; devices never stand on each other in a circle,
+/// a made-up tree may.
+const DEEPEST: usize = 8;
 
 /// Answers where block devices stand, each looked up once.
 pub(super) struct Blocks<'a> {
@@ -80,12 +85,43 @@ impl<'a> Blocks<'a> {
                 found.extend(addresses(&at.unwrap_or_default()));
             }
         }
+        found.extend(self.below(&path).iter().flat_map(|slave| self.carriers(slave)));
+        found
+    }
+
+    /// What the device at `path` stands on directly: the parts of a mapping or an array, the disk
+    /// of a partition.
+    fn below(&self, path: &str) -> Vec<String> {
         let mut below = names(self.root, &format!("{path}/slaves"));
-        if found.is_empty() && exists(self.root, &format!("{path}/partition")) {
+        if exists(self.root, &format!("{path}/partition")) {
             below.extend(path.rsplit_once('/').and_then(|(disk, _)| last(disk)));
         }
-        found.extend(below.iter().flat_map(|slave| self.carriers(slave)));
-        found
+        below
+    }
+
+    /// Whether a passphrase opens the block device `name`, or one that it stands on.
+    pub(super) fn asks_passphrase(&self, name: &str) -> bool {
+        self.asks(name, DEEPEST)
+    }
+
+    fn asks(&self, name: &str, deeper: usize) -> bool {
+        let Some(path) = real(self.root, &format!("{BLOCK}/{name}")) else { return false };
+        let about = |file| text(self.root, &format!("{path}/dm/{file}")).unwrap_or_default();
+        let uuid = if name.starts_with("dm-") { about("uuid") } else { String::new() };
+        let crypt = uuid.starts_with("CRYPT-LUKS") || uuid.starts_with("CRYPT-PLAIN");
+        crypt && !self.has_key_file(&about("name"))
+            || deeper > 0 && self.below(&path).iter().any(|name| self.asks(name, deeper - 1))
+    }
+
+    /// Whether `/etc/crypttab` names a key for the mapping `target` that nobody has to type.
+    fn has_key_file(&self, target: &str) -> bool {
+        let table = text(self.root, "etc/crypttab").unwrap_or_default();
+        let fields = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let line =
+            table.lines().map(fields).find(|fields| fields.first().is_some_and(|f| f == target));
+        let fields = line.unwrap_or_default();
+        let script = fields.get(3).is_some_and(|options| options.contains("keyscript="));
+        !script && fields.get(2).is_some_and(|key| !matches!(key.as_str(), "none" | "-"))
     }
 }
 

@@ -259,11 +259,21 @@ fn boot(record: record::Boot) -> Boot {
 }
 
 fn usage_record(usage: &Usage) -> record::Usage {
-    record::Usage { mount: word(&usage.mount), device: word(&usage.device), pci: texts(&usage.pci) }
+    record::Usage {
+        mount: word(&usage.mount),
+        device: word(&usage.device),
+        pci: texts(&usage.pci),
+        passphrase: usage.passphrase,
+    }
 }
 
 fn usage(record: record::Usage) -> Usage {
-    Usage { mount: record.mount.0, device: record.device.0, pci: plain(record.pci) }
+    Usage {
+        mount: record.mount.0,
+        device: record.device.0,
+        pci: plain(record.pci),
+        passphrase: record.passphrase,
+    }
 }
 
 fn net_record(interface: &Interface) -> record::Interface {

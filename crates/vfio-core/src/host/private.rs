@@ -156,7 +156,7 @@ mod tests {
         let usage = |mount: &str, device: &str| Usage {
             mount: mount.to_owned(),
             device: device.to_owned(),
-            pci: Vec::new(),
+            ..Usage::default()
         };
         let usages =
             vec![usage("/", "anna/ROOT"), usage("/media/anna/X", "sda1"), usage("swap", "dm-1")];

@@ -47,12 +47,15 @@ impl<const WIDTH: usize> FromStr for Hex<WIDTH> {
 }
 
 /// Declares a record: every field is written, and none that is not listed is read.
+///
+/// A field that came later is left out where it says nothing, and may be missing: older snapshots
+/// stay as they are.
 macro_rules! record {
-    ($($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty,)* })*) => {$(
+    ($($(#[$doc:meta])* $name:ident { $($(#[$how:meta])* $field:ident: $type:ty,)* })*) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
-        pub(super) struct $name { $(pub $field: $type,)* }
+        pub(super) struct $name { $($(#[$how])* pub $field: $type,)* }
     )*};
 }
 
@@ -148,7 +151,13 @@ record! {
         system: Word,
     }
     /// A mounted file system or a swap area.
-    Usage { mount: Word, device: Word, pci: Vec<Text<Address>>, }
+    Usage {
+        mount: Word,
+        device: Word,
+        pci: Vec<Text<Address>>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        passphrase: bool,
+    }
     /// A network interface.
     Interface { name: Word, pci: Vec<Text<Address>>, default_route: bool, }
     /// A card with a DRM driver.

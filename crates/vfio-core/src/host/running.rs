@@ -6,7 +6,7 @@
 use crate::{
     Address, Cmdline, CpuList, Result, Root,
     host::{AskedPages, Device, Machine, Memory},
-    layout::{CMDLINE_D, DEFAULT_ENTRY, ENTRIES_D, RUNTIME_HUGEPAGES, VFIO_PCI},
+    layout::{CMDLINE_D, DEFAULT_ENTRY, ENTRIES_D, RUNTIME_HUGEPAGES, VFIO_PCI, words},
 };
 
 /// One statement about the running system.
@@ -231,16 +231,11 @@ fn elsewhere(machine: &Machine, promise: &Promise, ids: &str) -> String {
     }
 }
 
-/// The parameters of all features, as [`crate::layout`] describes the files.
+/// The parameters of all features.
 fn fragments(root: &Root) -> Result<Cmdline> {
-    let mut line = Cmdline::default();
-    for name in root.names(CMDLINE_D)?.iter().filter(|name| name.ends_with(".conf")) {
-        let text = root.text(&format!("{CMDLINE_D}/{name}"))?.unwrap_or_default();
-        for words in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
-            line.extend(&words.into());
-        }
-    }
-    Ok(line)
+    let words = words(&root.names(CMDLINE_D)?, |path| root.text(path))?;
+    let words: Vec<String> = words.into_iter().map(|(_, word)| word).collect();
+    Ok(words.join(" ").as_str().into())
 }
 
 #[cfg(test)]

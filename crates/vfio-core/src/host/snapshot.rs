@@ -135,7 +135,8 @@ mod tests {
     fn any_machine() -> impl Strategy<Value = Machine> {
         let device = (any::<u32>(), any::<u8>(), 0u32..0x100_0000, any::<(u16, u16)>());
         let devices = prop::collection::vec((device, prop::option::of("[a-z_]{1,9}")), 0..6);
-        let usages = prop::collection::vec(("/[\\PC]{0,6}", "[a-z0-9/-]{0,6}"), 0..4);
+        let usages =
+            prop::collection::vec(("/[\\PC]{0,6}", "[a-z0-9/-]{0,6}", any::<bool>()), 0..4);
         (devices, usages, "[^\"]{0,60}", "[a-z]{0,3}[0-9a-f]{0,12}").prop_map(|parts| {
             let (devices, usages, line, name) = parts;
             let mut machine = Machine::from_snapshot(V1).unwrap();
@@ -148,7 +149,8 @@ mod tests {
                 device
             });
             machine.pci = Pci::from_devices(devices.collect());
-            let usage = |(mount, device)| Usage { mount, device, pci: Vec::new() };
+            let usage =
+                |(mount, device, passphrase)| Usage { mount, device, pci: Vec::new(), passphrase };
             machine.storage.usages = usages.into_iter().map(usage).collect();
             machine.boot.cmdline = line.as_str().into();
             let interface = Interface { name, pci: Vec::new(), default_route: true };

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// One mounted file system or swap area that the host needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// The mount point (`/`, `/boot`, `/usr`, …), or `swap`.
     pub mount: String,
@@ -23,6 +23,9 @@ pub struct Usage {
     pub device: String,
     /// The PCI devices under it, through partitions, dm-crypt, LVM, md, btrfs and ZFS.
     pub pci: Vec<Address>,
+    /// Whether somebody types a passphrase before it can be read: LUKS or plain dm-crypt is under
+    /// it, and `/etc/crypttab` names no key file. ZFS's own encryption is not known.
+    pub passphrase: bool,
 }
 
 /// What the host's storage stands on.
@@ -48,16 +51,18 @@ impl Storage {
             let first = seen.insert(device.clone());
             let system = Self::SYSTEM.contains(&mount.point.as_str());
             if system || (first && !pci.is_empty()) {
-                usages.push(Usage { mount: mount.point, device, pci });
+                let passphrase = blocks.asks_passphrase(&device);
+                usages.push(Usage { mount: mount.point, device, pci, passphrase });
             }
         }
         for path in swaps(&text(root, "proc/swaps").unwrap_or_default()) {
-            let swap = match blocks.of_source(&path) {
+            let (pci, device) = match blocks.of_source(&path) {
                 Some(device) => (blocks.carriers(&device).into_iter().collect(), device),
                 None if path.starts_with("/dev/") => (Vec::new(), String::new()),
                 None => holder(&usages, &path),
             };
-            usages.push(Usage { mount: "swap".to_owned(), pci: swap.0, device: swap.1 });
+            let passphrase = blocks.asks_passphrase(&device);
+            usages.push(Usage { mount: "swap".to_owned(), device, pci, passphrase });
         }
         Ok(Self { usages })
     }
@@ -67,6 +72,15 @@ impl Storage {
     pub fn on(&self, address: Address) -> Vec<&str> {
         let on = |usage: &&Usage| usage.pci.contains(&address);
         self.usages.iter().filter(on).map(|usage| usage.mount.as_str()).collect()
+    }
+
+    /// What the initial RAM file system asks a passphrase for, each once: `/`, `/usr` and swap,
+    /// which may hold a suspended system. For `/boot` the boot loader asks.
+    #[must_use]
+    pub fn asked_at_boot(&self) -> BTreeSet<&str> {
+        let early = |usage: &&Usage| matches!(usage.mount.as_str(), "/" | "/usr" | "swap");
+        let asked = self.usages.iter().filter(early).filter(|usage| usage.passphrase);
+        asked.map(|usage| usage.mount.as_str()).collect()
     }
 }
 
@@ -238,6 +252,45 @@ mod tests {
             ]
         );
         assert_eq!(storage.on("0000:03:00.0".parse().unwrap()), ["/", "/boot/efi", "swap"]);
+    }
+
+    /// `/` and swap on LVM on LUKS as `crypt`, `/boot` on a partition.
+    fn encrypted(crypttab: &str, uuid: &str) -> BTreeSet<String> {
+        let dm = "sys/devices/virtual/block";
+        let tree = block(disks(), &format!("{dm}/dm-0"), "253:0", &["nvme0n1p2"]);
+        let tree = block(tree, &format!("{dm}/dm-1"), "253:1", &["dm-0"])
+            .file(&format!("{dm}/dm-0/dm/uuid"), format!("{uuid}\n"))
+            .file(&format!("{dm}/dm-0/dm/name"), "nvme0n1p2_crypt\n")
+            .file(&format!("{dm}/dm-1/dm/uuid"), "LVM-CRYPT-LUKS2\n")
+            .file("dev/dm-1", "")
+            .file("etc/crypttab", crypttab)
+            .file(
+                "proc/self/mountinfo",
+                "24 1 253:1 / / rw - ext4 /dev/mapper/vg-root rw\n\
+                 25 24 259:1 / /boot rw - ext4 /dev/nvme0n1p1 rw\n\
+                 26 24 253:1 / /home rw - ext4 /dev/mapper/vg-home rw\n",
+            )
+            .file("proc/swaps", "Filename\n/dev/dm-1 partition 1 0 -2\n/dev/dm-1 x\n");
+        let storage = Storage::read(&tree.root()).unwrap();
+        storage.asked_at_boot().into_iter().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn knows_what_a_passphrase_opens() {
+        let luks = "CRYPT-LUKS2-0123456789abcdef-nvme0n1p2_crypt";
+        let (asked, nothing) = (["/", "swap"].map(str::to_owned).into(), BTreeSet::new());
+        assert_eq!(encrypted("", luks), asked);
+        assert_eq!(encrypted("# x\nnvme0n1p2_crypt UUID=1 none luks,discard\n", luks), asked);
+        assert_eq!(encrypted("nvme0n1p2_crypt UUID=1\n", "CRYPT-PLAIN-x"), asked);
+        assert_eq!(encrypted("nvme0n1p2_crypt UUID=1 x luks,keyscript=/a\n", luks), asked);
+        assert_eq!(encrypted("other UUID=1 /etc/key luks\n", luks), asked);
+        assert_eq!(encrypted("nvme0n1p2_crypt UUID=1 /etc/key luks\n", luks), nothing);
+        assert_eq!(
+            encrypted("nvme0n1p2_crypt /dev/x /dev/urandom swap\n", "CRYPT-PLAIN-x"),
+            nothing
+        );
+        assert_eq!(encrypted("", "CRYPT-VERITY-x"), nothing);
+        assert_eq!(encrypted("", "LVM-x"), nothing);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Boot entries, their order, and the choice of the default.
 
 use vfio_core::{Advice, Exit};
-use vfio_iommu::{Allow, Choice, choose, everything, screen_note};
+use vfio_iommu::{Allow, Choice, choose, everything, prompt_warning, screen_note};
 
 use crate::describe::{Uses, at, desktop, entries, explain, machine, select, shown};
 
@@ -144,4 +144,50 @@ fn a_dark_card_is_noted_when_another_has_the_screen() {
         "plug a screen into 0000:02:00.0 before that boot: now only 0000:01:00.0 has one"
     );
     assert_eq!(screen_note(&machine(TWO_CARDS), &entries[1]), None, "nothing is known");
+}
+
+#[test]
+fn a_passphrase_prompt_that_nobody_would_see_is_warned_of() {
+    let locked = |mut machine: vfio_core::host::Machine| {
+        machine.storage.usages.iter_mut().for_each(|usage| usage.passphrase = true);
+        machine
+    };
+    let cards = || machine(TWO_CARDS).disk("03:00.0", &["/", "/home", "swap"]);
+    let warning = |machine: &vfio_core::host::Machine, words: &str, allow: &[Allow]| {
+        let warning = prompt_warning(machine, &entries(machine, words, allow))?;
+        let help = warning.help.iter().map(|line| format!("\nhelp: {line}"));
+        Some(format!("{}{}", warning.what, help.collect::<String>()))
+    };
+    insta::assert_snapshot!(warning(&locked(cards()), "vga", &[]).unwrap(), @"
+    `deploy-vfio-0000:02:00.0` gives away the card that shows the prompt for the passphrase of / and swap: the prompt may be invisible there
+    help: try it once: with `default` as the entry the normal one still starts by itself, and `sudo grub-reboot deploy-vfio-0000:02:00.0 && sudo reboot` starts this one; typing blind works too
+    help: with `14` as the entry, the one that keeps that card starts by itself
+    help: `console=ttyS0` in GRUB_CMDLINE_LINUX brings it to a serial console
+    ");
+    insta::assert_snapshot!(warning(&locked(desktop()), "1,2", &[Allow::Headless]).unwrap(), @"
+    `deploy-vfio-0000:01:00.0` and `deploy-vfio-0000:03:00.0` give away the card that shows the prompt for the passphrase of / and swap: the prompt may be invisible there
+    help: try it once: with `default` as the entry the normal one still starts by itself, and `sudo grub-reboot deploy-vfio-0000:01:00.0 && sudo reboot` starts this one; typing blind works too
+    help: with `1` as the entry, the one that keeps that card starts by itself
+    help: `console=ttyS0` in GRUB_CMDLINE_LINUX brings it to a serial console
+    ");
+    let headless = locked(machine(&TWO_CARDS.replace(" boot", "")).disk("03:00.0", &["/usr"]));
+    insta::assert_snapshot!(warning(&headless, "vga", &[Allow::Headless]).unwrap(), @"
+    `deploy-vfio-headless` gives away the card that shows the prompt for the passphrase of /usr: the prompt may be invisible there
+    help: try it once: with `default` as the entry the normal one still starts by itself, and `sudo grub-reboot deploy-vfio-headless && sudo reboot` starts this one; typing blind works too
+    help: with `14` as the entry, the one that keeps that card starts by itself
+    help: `console=ttyS0` in GRUB_CMDLINE_LINUX brings it to a serial console
+    ");
+
+    let none = |machine, words| assert_eq!(warning(&machine, words, &[]), None, "{words}");
+    none(cards(), "vga");
+    none(locked(cards()), "16");
+    none(locked(machine(TWO_CARDS).disk("03:00.0", &["/home", "/boot"])), "vga");
+    none(locked(cards()).cmdline("console=tty0 console=ttyS0,115200"), "vga");
+    assert!(warning(&locked(cards()).cmdline("console=ttyS0 console=tty0"), "vga", &[]).is_some());
+    none(
+        locked(
+            machine("02:00.0 0c03 1912:0014 g2\n03:00.0 0108 144d:a808 g3").disk("03:00.0", &["/"]),
+        ),
+        "2",
+    );
 }

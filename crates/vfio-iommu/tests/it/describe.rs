@@ -79,6 +79,7 @@ impl Uses for Machine {
             mount: (*mount).to_owned(),
             device: "nvme0n1".to_owned(),
             pci: vec![at(on)],
+            ..Usage::default()
         }));
         self
     }

@@ -55,11 +55,8 @@ fn machine() -> impl Strategy<Value = Machine> {
             let all = machine.pci.devices();
             let pci = all[at % all.len()].address;
             let name = "K".to_owned();
-            let usage = |mount: &str| Usage {
-                mount: mount.to_owned(),
-                device: String::new(),
-                pci: vec![pci],
-            };
+            let usage =
+                |mount: &str| Usage { mount: mount.to_owned(), pci: vec![pci], ..Usage::default() };
             let Storage { usages } = &mut machine.storage;
             match what {
                 0 => usages.push(usage("/")),

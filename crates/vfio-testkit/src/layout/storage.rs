@@ -1,4 +1,4 @@
-//! The disk under `/`, `/boot/efi` and swap.
+//! The disk under `/`, `/boot/efi` and swap, and what is between.
 
 use std::io;
 
@@ -52,7 +52,18 @@ pub(super) fn lay_out(
         block_device(make, &disk, number)?;
     }
     make.link(&format!("sys/block/{}", disk.name), &disk.at)?;
-    let (major, efi, root, swap) = (disk.major, disk.part(1), disk.part(2), disk.part(3));
+    let (major, efi) = (disk.major, disk.part(1));
+    let mut root = (disk.part(2), format!("{major}:2"));
+    let mut swap = disk.part(3);
+    if machine.encrypted {
+        let crypt = format!("{}_crypt", root.0);
+        mapping(make, 0, &crypt, "CRYPT-LUKS2-0f1e2d3c", &root.0)?;
+        mapping(make, 1, "host-root", "LVM-a", "dm-0")?;
+        mapping(make, 2, "host-swap", "LVM-b", "dm-0")?;
+        root = ("mapper/host-root".to_owned(), "254:1".to_owned());
+        "dm-2".clone_into(&mut swap);
+    }
+    let (root, number) = root;
     mounts(
         make,
         &format!(
@@ -60,7 +71,7 @@ pub(super) fn lay_out(
              /dev/{efi} /boot/efi vfat rw,relatime 0 0\n"
         ),
         &format!(
-            "25 1 {major}:2 / / rw,relatime shared:1 - ext4 /dev/{root} rw,errors=remount-ro\n\
+            "25 1 {number} / / rw,relatime shared:1 - ext4 /dev/{root} rw,errors=remount-ro\n\
              60 25 {major}:1 / /boot/efi rw,relatime shared:30 - vfat /dev/{efi} rw\n"
         ),
         &format!("/dev/{swap}                          partition\t8388604\t\t0\t\t-2\n"),
@@ -83,6 +94,16 @@ fn block_device(make: &Maker, disk: &Disk, number: u32) -> io::Result<()> {
     make.link(&format!("sys/class/block/{name}"), &at)?;
     make.dir(&format!("{at}/slaves"))?;
     make.dir(&format!("{at}/holders"))
+}
+
+/// The device `dm-N` of the device mapper over another.
+fn mapping(make: &Maker, number: u32, name: &str, uuid: &str, on: &str) -> io::Result<()> {
+    let at = format!("sys/devices/virtual/block/dm-{number}");
+    make.lines(&at, &[("dev", &format!("254:{number}")), ("size", "1953525168")])?;
+    make.lines(&format!("{at}/dm"), &[("name", name), ("uuid", uuid)])?;
+    make.link(&format!("{at}/slaves/{on}"), &format!("sys/class/block/{on}"))?;
+    make.link(&format!("sys/dev/block/254:{number}"), &at)?;
+    make.link(&format!("sys/class/block/dm-{number}"), &at)
 }
 
 fn mounts(make: &Maker, mounts: &str, info: &str, swaps: &str) -> io::Result<()> {
