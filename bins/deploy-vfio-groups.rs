@@ -1,6 +1,6 @@
 //! `deploy-vfio groups [SELECTION]`: IOMMU groups, what is in them, and what must stay.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{borrow::Cow, collections::BTreeMap, process::ExitCode};
 
 use serde_json::{Value, json};
 use vfio_cli::{Context, Failure, table};
@@ -23,16 +23,15 @@ fn main() -> ExitCode {
 
 fn run(cx: &Context, args: Args) -> Result<(), Failure> {
     let machine = cx.devices()?;
-    if machine.pci.groups().is_empty() {
+    if !machine.pci.has_groups() {
         return Err(vfio_iommu::no_groups(&cx.machine()?).into());
     }
-    let shown = match &args.selection {
-        Some(selection) => vfio_iommu::meant(&machine, selection)?,
-        None => machine.pci.groups().into_keys().collect(),
-    };
-    let names = Names::read(cx.root())?.or_of(&machine);
+    let meant = args.selection.as_ref().map(|selection| vfio_iommu::meant(&machine, selection));
+    let meant = meant.transpose()?;
+    let shown = |group| meant.as_ref().is_none_or(|groups| groups.contains(&group));
+    let names = Names::read(cx.root(), &machine.pci)?.or_of(&machine);
     let protected = vfio_iommu::protected(&machine);
-    let in_group = |device: &&Device| device.group.is_some_and(|group| shown.contains(&group));
+    let in_group = |device: &&Device| device.group.is_some_and(shown);
     let mut devices: Vec<&Device> = machine.pci.devices().iter().filter(in_group).collect();
     devices.sort_by_key(|device| (device.group, device.address));
     if cx.global().json {
@@ -55,27 +54,27 @@ fn render(
     protected: &BTreeMap<Address, Vec<Reason>>,
 ) -> String {
     let mut last = None;
-    let rows = devices.iter().map(|device| {
-        let group = device.group.map(|group| group.to_string()).unwrap_or_default();
+    let rows = devices.iter().map(|device| -> [Cow<'_, str>; 7] {
         let first = last.replace(device.group) != Some(device.group);
-        vec![
-            if first { group } else { String::new() },
-            device.address.to_string(),
+        let group = device.group.filter(|_| first).map(|group| group.to_string());
+        [
+            group.unwrap_or_default().into(),
+            device.address.to_string().into(),
             names.class(device.class),
-            device.ids(),
+            device.ids().into(),
             shortened(names.describe(device)),
-            device.driver.clone().unwrap_or_else(|| "-".into()),
-            reasons(protected, device).join(", "),
+            device.driver.as_deref().unwrap_or("-").into(),
+            reasons(protected, device).join(", ").into(),
         ]
     });
     let rows: Vec<_> = rows.collect();
-    table(&["group", "address", "class", "ids", "name", "driver", "stays because it"], &rows)
+    table(["group", "address", "class", "ids", "name", "driver", "stays because it"], &rows)
 }
 
 /// A table must fit a terminal; `--json` has whole names.
-fn shortened(name: String) -> String {
+fn shortened(name: Cow<'_, str>) -> Cow<'_, str> {
     const MOST: usize = 56;
-    if name.chars().count() <= MOST {
+    if name.len() <= MOST || name.chars().count() <= MOST {
         return name;
     }
     name.chars().take(MOST - 1).chain(['…']).collect()

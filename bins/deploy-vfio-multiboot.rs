@@ -61,7 +61,7 @@ fn plan(
     args: &Args,
 ) -> Result<(), Failure> {
     let choice: Choice = args.entry.parse()?;
-    let names = Names::read(cx.root())?.or_of(machine);
+    let names = Names::read(cx.root(), &machine.pci)?.or_of(machine);
     let selection = args.parse.clone().unwrap_or_default();
     let chosen = vfio_iommu::select(machine, &selection, &args.allow)?;
     let entries = vfio_iommu::entries(machine, &|device| names.call(device), &chosen)?;
