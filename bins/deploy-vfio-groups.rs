@@ -39,16 +39,15 @@ fn main() -> ExitCode {
 
 fn run(cx: &Context, args: Args) -> Result<(), Failure> {
     let machine = cx.devices()?;
-    if machine.pci.groups().is_empty() {
+    if !machine.pci.has_groups() {
         return Err(vfio_iommu::no_groups(&cx.machine()?).into());
     }
-    let shown = match &args.selection {
-        Some(selection) => vfio_iommu::meant(&machine, selection)?,
-        None => machine.pci.groups().into_keys().collect(),
-    };
-    let names = Names::read(cx.root())?.or_of(&machine);
+    let meant = args.selection.as_ref().map(|selection| vfio_iommu::meant(&machine, selection));
+    let meant = meant.transpose()?;
+    let shown = |group| meant.as_ref().is_none_or(|groups| groups.contains(&group));
+    let names = Names::read(cx.root(), &machine.pci)?.or_of(&machine);
     let protected = vfio_iommu::protected(&machine);
-    let in_group = |device: &&Device| device.group.is_some_and(|group| shown.contains(&group));
+    let in_group = |device: &&Device| device.group.is_some_and(shown);
     let mut devices: Vec<&Device> = machine.pci.devices().iter().filter(in_group).collect();
     devices.sort_by_key(|device| (device.group, device.address));
     if cx.global().json {

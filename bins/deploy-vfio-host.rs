@@ -40,8 +40,8 @@ fn run(cx: &Context, args: Args) -> Result<(), Failure> {
         cx.print(machine.to_snapshot().trim_end());
         return Ok(());
     }
-    let names = Names::read(cx.root())?.or_of(&machine);
-    cx.print(table(&["", ""], &rows(&machine, &names)).trim_start());
+    let names = Names::read(cx.root(), &machine.pci)?.or_of(&machine);
+    cx.print(table(["", ""], &rows(&machine, &names)).trim_start());
     Ok(())
 }
 
@@ -53,9 +53,9 @@ fn xml(cx: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-fn rows(machine: &Machine, names: &Names) -> Vec<Vec<String>> {
+fn rows(machine: &Machine, names: &Names) -> Vec<[String; 2]> {
     let mut rows = Vec::new();
-    let mut row = |key: &str, value: String| rows.push(vec![key.to_owned(), value]);
+    let mut row = |key: &str, value: String| rows.push([key.to_owned(), value]);
     let boot = &machine.boot;
     row("system", boot.system.clone());
     row("processor", machine.cpu.model.clone());

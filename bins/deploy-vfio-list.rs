@@ -26,8 +26,8 @@ fn main() -> ExitCode {
                 all.iter().map(|p| json!({ "name": p.name, "path": shown(&p.path) })).collect();
             vfio_cli::json::print(json!({ "commands": commands }));
         } else {
-            let rows: Vec<_> = all.iter().map(|p| vec![p.name.clone(), shown(&p.path)]).collect();
-            cx.print(table(&["command", "program"], &rows));
+            let rows: Vec<_> = all.iter().map(|p| [p.name.clone(), shown(&p.path)]).collect();
+            cx.print(table(["command", "program"], &rows));
         }
         Ok(())
     })

@@ -64,13 +64,13 @@ fn run(cx: &Context, args: Args) -> Result<(), Failure> {
         return Ok(());
     }
     let rows: Vec<_> = history.iter().rev().map(row).collect();
-    cx.print(table(&["#", "time", "state", "command"], &rows));
+    cx.print(table(["#", "time", "state", "command"], &rows));
     Ok(())
 }
 
-fn row(operation: &Operation) -> Vec<String> {
+fn row(operation: &Operation) -> [String; 4] {
     let Operation { id, time, state, title, .. } = operation;
-    vec![id.to_string(), time.clone(), state.to_string(), title.clone()]
+    [id.to_string(), time.clone(), state.to_string(), title.clone()]
 }
 
 fn document(operation: &Operation) -> serde_json::Value {

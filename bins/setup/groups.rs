@@ -1,6 +1,6 @@
 //! IOMMU groups as a table.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use vfio_cli::table;
 use vfio_core::{
@@ -24,27 +24,27 @@ pub fn groups_table(
     protected: &BTreeMap<Address, Vec<Reason>>,
 ) -> String {
     let mut last = None;
-    let rows = devices.iter().map(|device| {
-        let group = device.group.map(|group| group.to_string()).unwrap_or_default();
+    let rows = devices.iter().map(|device| -> [Cow<'_, str>; 7] {
         let first = last.replace(device.group) != Some(device.group);
-        vec![
-            if first { group } else { String::new() },
-            device.address.to_string(),
+        let group = device.group.filter(|_| first).map(|group| group.to_string());
+        [
+            group.unwrap_or_default().into(),
+            device.address.to_string().into(),
             names.class(device.class),
-            device.ids(),
+            device.ids().into(),
             shortened(names.describe(device)),
-            device.driver.clone().unwrap_or_else(|| "-".into()),
-            reasons(protected, device).join(", "),
+            device.driver.as_deref().unwrap_or("-").into(),
+            reasons(protected, device).join(", ").into(),
         ]
     });
     let rows: Vec<_> = rows.collect();
-    table(&["group", "address", "class", "ids", "name", "driver", "stays because it"], &rows)
+    table(["group", "address", "class", "ids", "name", "driver", "stays because it"], &rows)
 }
 
 /// A table must fit a terminal; `--json` has whole names.
-fn shortened(name: String) -> String {
+fn shortened(name: Cow<'_, str>) -> Cow<'_, str> {
     const MOST: usize = 56;
-    if name.chars().count() <= MOST {
+    if name.len() <= MOST || name.chars().count() <= MOST {
         return name;
     }
     name.chars().take(MOST - 1).chain(['…']).collect()

@@ -100,7 +100,7 @@ pub(crate) fn plan(
             return Ok(vfio_grub::clear_entries(draft)?);
         }
     };
-    let names = Names::read(draft.root())?.or_of(machine);
+    let names = Names::read(draft.root(), &machine.pci)?.or_of(machine);
     let chosen = vfio_iommu::select(machine, &words.parse, &words.allow)?;
     let entries = vfio_iommu::entries(machine, &|device| names.call(device), &chosen)?;
     let default = vfio_iommu::choose(&entries, machine, words.entry)?;

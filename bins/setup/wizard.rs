@@ -54,7 +54,7 @@ pub fn complete(cx: &Context, line: Original) -> Result<Setup, Failure> {
         return Ok(setup);
     }
     let machine = cx.machine()?;
-    let names = Names::read(cx.root())?.or_of(&machine);
+    let names = Names::read(cx.root(), &machine.pci)?.or_of(&machine);
     let mut wizard = Wizard { cx, machine: &machine, names: &names, parse, setup };
     wizard.walk(&steps)?;
     Ok(wizard.setup)

@@ -1,5 +1,5 @@
 //! What `deploy-vfio groups` costs: against `lspci -nnk` on the same tree, in system calls, and how
-//! the cost grows with the machine.
+//! the cost grows with the machine; as its own program and as the user types it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,9 @@ use vfio_testkit::{Description, synthetic};
 
 /// How often each program is run for a time.
 const RUNS: usize = 41;
+/// How many times faster than lspci both ways of calling it are to be, on machines with `MANY` devices.
+const FASTER: f64 = 5.0;
+const MANY: usize = 400;
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
@@ -25,7 +28,6 @@ pub fn main(options: &Options) -> Result<ExitCode> {
     let built = Command::new(cargo).args(["build", "--release", "--bins"]).status()?;
     ensure!(built.success(), "the release build failed");
     let programs = Path::new("target/release").canonicalize()?;
-    let groups = programs.join("deploy-vfio-groups");
     let mut machines =
         vec![("49 devices".to_owned(), synthetic(49)), ("483 devices".to_owned(), synthetic(483))];
     for path in &options.machines {
@@ -33,24 +35,79 @@ pub fn main(options: &Options) -> Result<ExitCode> {
         machines.push((name, Description::read(path)?));
     }
     println!(
-        "{:<28} {:>8} {:>14} {:>15} {:>10} {:>10} {:>7}",
-        "machine", "devices", "calls/device", "instr./device", "groups ms", "lspci ms", "ratio"
+        "{:<20} {:>7} {:>12} {:>13} {:>8} {:>9} {:>14} {:>6} {:>14}",
+        "machine",
+        "devices",
+        "calls/device",
+        "instr./device",
+        "lspci ms",
+        "groups ms",
+        "dispatched ms",
+        "ratio",
+        "dispatched"
     );
+    let mut slow = Vec::new();
     for (name, machine) in &machines {
         let dir = std::env::temp_dir().join(format!("deploy-vfio-bench-{}", std::process::id()));
         fs::create_dir(&dir)?;
         machine.lay_out(&dir)?;
-        let line = measure(&groups, &dir, machine.devices.len());
+        let devices = machine.devices.len();
+        let cost = measure(&programs, &dir, devices);
         fs::remove_dir_all(&dir)?;
-        println!("{name:<28} {}", line?);
+        let cost = cost?;
+        println!("{name:<20} {devices:>7} {}", cost.line());
+        let forms = [("deploy-vfio-groups", cost.groups), ("deploy-vfio groups", cost.dispatched)];
+        let below = |time: &Duration| devices >= MANY && cost.ratio(*time) < FASTER;
+        let below = forms.into_iter().filter(|(_, time)| below(time));
+        slow.extend(below.map(|(form, time)| format!("{form}, {name}: {:.1}", cost.ratio(time))));
+    }
+    if slow.is_empty() {
+        println!("at least {FASTER} times faster than lspci: yes");
+    } else {
+        println!("at least {FASTER} times faster than lspci: NO\n  {}", slow.join("\n  "));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn measure(groups: &Path, root: &Path, devices: usize) -> Result<String> {
+/// What one machine costs.
+struct Cost {
+    calls: f64,
+    instructions: f64,
+    lspci: Duration,
+    groups: Duration,
+    dispatched: Duration,
+}
+
+impl Cost {
+    fn ratio(&self, ours: Duration) -> f64 {
+        self.lspci.as_secs_f64() / ours.as_secs_f64()
+    }
+
+    fn line(&self) -> String {
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        format!(
+            "{:>12.1} {:>13.0} {:>8.2} {:>9.2} {:>14.2} {:>6.1} {:>14.1}",
+            self.calls,
+            self.instructions,
+            ms(self.lspci),
+            ms(self.groups),
+            ms(self.dispatched),
+            self.ratio(self.groups),
+            self.ratio(self.dispatched)
+        )
+    }
+}
+
+fn measure(programs: &Path, root: &Path, devices: usize) -> Result<Cost> {
+    let groups = &programs.join("deploy-vfio-groups");
     let ours = || {
         let mut command = Command::new(groups);
         command.arg("--root").arg(root);
+        command
+    };
+    let typed = || {
+        let mut command = Command::new(programs.join("deploy-vfio"));
+        command.arg("groups").arg("--root").arg(root);
         command
     };
     let theirs = || {
@@ -59,22 +116,20 @@ fn measure(groups: &Path, root: &Path, devices: usize) -> Result<String> {
         command.args(["-A", "linux-sysfs", "-O", &bus, "-nnk"]);
         command
     };
-    // In turn, so that both see the same machine when others are busy on it.
-    let (mut a, mut b) = (Vec::new(), Vec::new());
+    // In turn, so that all see the same machine when others are busy on it.
+    let (mut lspci, mut groups_alone, mut dispatched) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {
-        a.push(time(ours())?);
-        b.push(time(theirs())?);
+        groups_alone.push(time(ours())?);
+        lspci.push(time(theirs())?);
+        dispatched.push(time(typed())?);
     }
-    let (a, b) = (median(a), median(b));
-    let calls = calls(groups, root)? / devices as f64;
-    let instructions = instructions(groups, root)? / devices as f64;
-    let ms = |time: Duration| time.as_secs_f64() * 1e3;
-    Ok(format!(
-        "{devices:>8} {calls:>14.1} {instructions:>15.0} {:>10.2} {:>10.2} {:>7.1}",
-        ms(a),
-        ms(b),
-        ms(b) / ms(a)
-    ))
+    Ok(Cost {
+        calls: calls(groups, root)? / devices as f64,
+        instructions: instructions(groups, root)? / devices as f64,
+        lspci: median(lspci),
+        groups: median(groups_alone),
+        dispatched: median(dispatched),
+    })
 }
 
 fn time(mut command: Command) -> Result<Duration> {

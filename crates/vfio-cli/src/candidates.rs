@@ -87,7 +87,7 @@ pub(crate) fn named(names: &[&str], facts: impl FnOnce() -> Option<Context>) -> 
 /// The groups that have a wanted device, each with what it is called.
 fn groups(cx: &Context, wanted: fn(&Device) -> bool) -> Option<Vec<Candidate>> {
     let machine = cx.pci().ok()?;
-    let names = Names::read(cx.root()).ok()?.or_of(&machine);
+    let names = Names::read(cx.root(), &machine.pci).ok()?.or_of(&machine);
     let groups = machine.pci.groups().into_iter();
     let groups = groups.filter(|(_, devices)| devices.iter().any(|device| wanted(device)));
     let described = groups.map(|(group, devices)| {

@@ -1,20 +1,59 @@
-//! Tables that fit the terminal.
+//! Tables of plain text.
 
-use tabled::{
-    builder::Builder,
-    settings::{Alignment, Padding, Style, object::Columns},
-};
+use unicode_width::UnicodeWidthStr;
 
-/// Rows under a heading, in columns, without lines.
+/// Rows under a heading, in columns, without lines: the first column stands to the right, the others
+/// to the left.
 #[must_use]
-pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
-    let mut builder = Builder::default();
-    builder.push_record(heading.iter().copied());
-    rows.iter().for_each(|row| builder.push_record(row));
-    let mut table = builder.build();
-    table.with(Style::blank()).with(Padding::new(0, 1, 0, 0));
-    table.modify(Columns::first(), Alignment::right());
-    let text = table.to_string();
-    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-    lines.join("\n")
+pub fn table<const N: usize>(heading: [&str; N], rows: &[[impl AsRef<str>; N]]) -> String {
+    let mut widths = heading.map(width);
+    for row in rows {
+        for (widest, cell) in widths.iter_mut().zip(row) {
+            *widest = width(cell.as_ref()).max(*widest);
+        }
+    }
+    let mut text = String::with_capacity((rows.len() + 1) * (widths.iter().sum::<usize>() + 2 * N));
+    line(&mut text, heading, &widths);
+    for row in rows {
+        text.push('\n');
+        line(&mut text, row.each_ref().map(AsRef::as_ref), &widths);
+    }
+    text
+}
+
+/// Every column but the first is filled up on the right, and the end of a line is left open.
+fn line<const N: usize>(text: &mut String, cells: [&str; N], widths: &[usize; N]) {
+    for (column, (cell, widest)) in cells.into_iter().zip(widths).enumerate() {
+        let blanks = std::iter::repeat_n(' ', widest - width(cell));
+        if column == 0 {
+            text.extend(blanks);
+            text.push_str(cell);
+        } else {
+            text.push_str("  ");
+            text.push_str(cell);
+            text.extend(blanks);
+        }
+    }
+    text.truncate(text.trim_end_matches(' ').len());
+}
+
+/// How many columns of a terminal `cell` takes.
+fn width(cell: &str) -> usize {
+    if cell.is_ascii() { cell.len() } else { cell.width() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_a_terminal_shows_them() {
+        let row = |cells: [&str; 3]| cells.map(str::to_owned);
+        let rows = [row(["7", "显卡", "x"]), row(["123", "é", ""]), row(["", "", "y"])];
+        assert_eq!(
+            table(["#", "name", "why"], &rows),
+            "  #  name  why\n  7  显卡  x\n123  é\n           y"
+        );
+        assert_eq!(table(["a", "b"], &[["", ""], ["1", ""]]), "a  b\n\n1");
+    }
 }

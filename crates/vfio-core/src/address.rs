@@ -76,7 +76,8 @@ impl FromStr for Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { domain, bus, device, function } = self;
-        f.pad(&format!("{domain:04x}:{bus:02x}:{device:02x}.{function}"))
+        let text = format_args!("{domain:04x}:{bus:02x}:{device:02x}.{function}");
+        if f.width().is_none() { f.write_fmt(text) } else { f.pad(&text.to_string()) }
     }
 }
 

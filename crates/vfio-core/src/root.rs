@@ -7,6 +7,7 @@
 use std::{
     ffi::OsStr,
     io::{self, Read},
+    mem::MaybeUninit,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
@@ -24,6 +25,8 @@ use crate::error::{At, Result};
 
 /// Files larger than this are not configuration and not facts: reading stops with an error.
 const LARGEST: usize = 256 << 20;
+/// How much of a big file is read at once where nobody needs the whole of it.
+const PIECE: usize = 64 << 10;
 const NOT_REGULAR: &str = "it is not a regular file";
 
 /// A directory tree that facts and files are read from: `/`, a mounted disk, or a test.
@@ -75,6 +78,20 @@ impl Root {
 
     /// What `path` holds; `None` when it does not exist. Only regular files are read.
     pub fn bytes(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        let Some((fd, size)) = self.regular(path)? else { return Ok(None) };
+        read_all(fd, size).or_else(vanished).at("read", path)
+    }
+
+    /// Gives the file at `path` to `lines`, a piece of whole lines at a time, so that a big one does
+    /// not cost its size in memory; `false` when it does not exist. Only regular files are read.
+    pub fn pieces(&self, path: &str, lines: impl FnMut(&[u8])) -> Result<bool> {
+        let Some((fd, _)) = self.regular(path)? else { return Ok(false) };
+        pieces(std::fs::File::from(fd).take(LARGEST as u64), lines).at("read", path)?;
+        Ok(true)
+    }
+
+    /// Opens the regular file at `path`, and tells its size; `None` when it does not exist.
+    fn regular(&self, path: &str) -> Result<Option<(OwnedFd, i64)>> {
         let Some(fd) = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK)? else {
             return Ok(None);
         };
@@ -83,7 +100,7 @@ impl Root {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, NOT_REGULAR))
                 .at("read as a file", path);
         }
-        read_all(fd, stat.st_size).or_else(vanished).at("read", path)
+        Ok(Some((fd, stat.st_size)))
     }
 
     /// What `path` holds as text; bytes that are not UTF-8 become `U+FFFD`.
@@ -181,6 +198,15 @@ fn walk(root: &OwnedFd, path: &str, flags: OFlags) -> io::Result<Option<OwnedFd>
 }
 
 impl Dir {
+    /// Opens the directory `path` below this one; `None` when it does not exist, or when the way
+    /// there leads through a symbolic link or out of this directory: only [`Root::dir`] follows.
+    pub(crate) fn plain_dir(&self, path: &str) -> Option<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let fd = rustix::fs::openat2(&self.fd, path, flags, Mode::empty(), resolve).ok()?;
+        Some(Self { fd, path: self.join(path) })
+    }
+
     /// What the file `name` in this directory holds; `None` when it does not exist.
     pub fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -201,7 +227,9 @@ impl Dir {
 
     /// The same as text, its last line break cut off; bytes that are not UTF-8 become `U+FFFD`.
     pub fn text(&self, name: &str) -> Result<Option<String>> {
-        Ok(self.bytes(name)?.map(|bytes| lossy(bytes).trim_end().to_owned()))
+        let Some(mut text) = self.bytes(name)?.map(lossy) else { return Ok(None) };
+        text.truncate(text.trim_end().len());
+        Ok(Some(text))
     }
 
     /// Where the symbolic link `name` points, as it is written; `None` when it is no link.
@@ -211,8 +239,9 @@ impl Dir {
 
     /// The last component of where the link `name` points: a driver's or a group's name.
     pub fn link_name(&self, name: &str) -> Result<Option<String>> {
-        let target = self.link(name)?;
-        Ok(target.map(|t| t.rsplit('/').next().unwrap_or_default().to_owned()))
+        let Some(mut target) = self.link(name)? else { return Ok(None) };
+        target.drain(..target.rfind('/').map_or(0, |at| at + 1));
+        Ok(Some(target))
     }
 
     /// The names in this directory, sorted.
@@ -263,6 +292,29 @@ fn read_all(fd: OwnedFd, expected: i64) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
+/// Reads to the end; only the last piece may end without a line break.
+fn pieces(mut file: impl Read, mut lines: impl FnMut(&[u8])) -> io::Result<()> {
+    let (mut piece, mut kept) = (vec![0; PIECE], 0);
+    loop {
+        let end = match file.read(&mut piece[kept..]) {
+            Ok(read) => kept + read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        if end == kept {
+            lines(&piece[..kept]);
+            return Ok(());
+        }
+        let whole = memchr::memrchr(b'\n', &piece[..end]).map_or(0, |at| at + 1);
+        lines(&piece[..whole]);
+        piece.copy_within(whole..end, 0);
+        kept = end - whole;
+        if kept == piece.len() {
+            piece.resize(2 * kept, 0);
+        }
+    }
+}
+
 /// The path that the kernel knows an open file by.
 fn fd_path(fd: BorrowedFd<'_>) -> io::Result<String> {
     let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
@@ -271,8 +323,10 @@ fn fd_path(fd: BorrowedFd<'_>) -> io::Result<String> {
 }
 
 fn read_link(fd: &OwnedFd, name: &str) -> io::Result<Option<String>> {
-    match rustix::fs::readlinkat(fd, name, Vec::with_capacity(256)) {
-        Ok(target) => Ok(Some(lossy(target.into_bytes()))),
+    // No link is longer than a path may be.
+    let mut target = [const { MaybeUninit::uninit() }; 4096];
+    match rustix::fs::readlinkat_raw(fd, name, &mut target) {
+        Ok((target, _)) => Ok(Some(lossy(target.to_vec()))),
         Err(Errno::INVAL) => Ok(None),
         Err(errno) => absent(errno),
     }
@@ -309,6 +363,18 @@ mod tests {
     }
 
     #[test]
+    fn a_plain_directory_is_reached_without_links() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("a/b/c")).unwrap();
+        symlink("b", dir.path().join("a/link")).unwrap();
+        let top = Root::open(dir.path()).unwrap().dir("a").unwrap().unwrap();
+        assert_eq!(top.plain_dir("b").unwrap().names().unwrap(), ["c"]);
+        for elsewhere in ["link", "link/c", "..", "../a/b", "/etc", "none"] {
+            assert!(top.plain_dir(elsewhere).is_none(), "{elsewhere}");
+        }
+    }
+
+    #[test]
     fn a_kernel_without_openat2_gives_the_same_answers() {
         let (_dir, root) = with_links();
         let fd = root.fd.as_ref().unwrap();
@@ -319,6 +385,22 @@ mod tests {
         assert!(walk(fd, "etc/none/x", read).unwrap().is_none());
         let link = walk(fd, "link", OFlags::PATH | OFlags::NOFOLLOW).unwrap().unwrap();
         assert_eq!(read_link(&link, "").unwrap().as_deref(), Some("/etc/real/file"));
+    }
+
+    #[test]
+    fn lines_come_whole_however_the_file_is_cut() {
+        let long = "x".repeat(3 * PIECE);
+        for text in ["", "\n", "a", "a\n", "a\n\nb", &format!("{long}\n{long}y\nz\n")] {
+            let mut lines = Vec::new();
+            let keep =
+                |piece: &[u8]| lines.extend(lossy(piece.to_vec()).lines().map(str::to_owned));
+            pieces(text.as_bytes(), keep).unwrap();
+            assert_eq!(lines, text.lines().collect::<Vec<_>>());
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        assert!(!root.pieces("nowhere", |_| panic!()).unwrap());
+        assert!(root.pieces("", |_| panic!()).is_err(), "a directory has no lines");
     }
 
     #[test]

@@ -53,11 +53,11 @@ pub(crate) fn best_screen<'m>(devices: impl Iterator<Item = &'m Device>) -> Opti
 
 /// All bundles, in the order of their first device.
 pub(crate) fn bundles(pci: &Pci) -> Vec<Bundle<'_>> {
-    let leader = leaders(pci);
+    let lower = connections(pci);
     let mut bundles = BTreeMap::<u32, Bundle<'_>>::new();
     for (group, devices) in pci.groups() {
         let empty = || Bundle { groups: BTreeSet::new(), devices: Vec::new() };
-        let bundle = bundles.entry(leader[&group]).or_insert_with(empty);
+        let bundle = bundles.entry(lowest(&lower, group)).or_insert_with(empty);
         bundle.groups.insert(group);
         bundle.devices.extend(devices);
     }
@@ -69,17 +69,22 @@ pub(crate) fn bundles(pci: &Pci) -> Vec<Bundle<'_>> {
     bundles
 }
 
-/// For each group, the lowest group that it is connected to by cards.
-fn leaders(pci: &Pci) -> BTreeMap<u32, u32> {
-    let mut leader: BTreeMap<u32, u32> = pci.groups().into_keys().map(|g| (g, g)).collect();
+/// For each group that cards connect to a lower one, that group, or one on the way to the lowest.
+fn connections(pci: &Pci) -> BTreeMap<u32, u32> {
+    let mut lower = BTreeMap::new();
     let mut cards = BTreeMap::<Address, u32>::new();
     for device in pci.devices() {
         let (Some(group), Some(slot)) = (device.group, card(pci, device)) else { continue };
-        let a = leader[cards.entry(slot).or_insert(group)];
-        let b = leader[&group];
-        for to in leader.values_mut().filter(|to| **to == a || **to == b) {
-            *to = a.min(b);
+        let a = lowest(&lower, *cards.entry(slot).or_insert(group));
+        let b = lowest(&lower, group);
+        if a != b {
+            lower.insert(a.max(b), a.min(b));
         }
     }
-    leader
+    lower
+}
+
+/// The lowest group that `group` is connected to, at last itself.
+fn lowest(lower: &BTreeMap<u32, u32>, group: u32) -> u32 {
+    lower.get(&group).map_or(group, |next| lowest(lower, *next))
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use vfio_core::{
     Address,
-    host::{Device, Machine},
+    host::{Device, Machine, Pci},
 };
 
 use crate::{
@@ -68,18 +68,20 @@ pub(crate) fn why(
 pub(crate) fn reasons(machine: &Machine, bundles: &[Bundle<'_>]) -> BTreeMap<Address, Vec<Reason>> {
     let keyboards = last_keyboards(machine, bundles);
     let screens = last_screens(machine, bundles);
-    let groups = machine.pci.groups();
+    let virtual_ones = virtual_ones(&machine.pci);
+    let useful = useful_groups(&machine.pci);
     let housekeeping = |device: &Device| {
-        let group = device.group.and_then(|group| groups.get(&group));
-        let mut others = group.into_iter().flatten().filter(|other| !never_bound(other));
         is_housekeeping(&machine.pci, device)
-            && others.all(|other| is_housekeeping(&machine.pci, other))
+            && device.group.is_none_or(|group| !useful.contains(&group))
     };
     let mut all = BTreeMap::new();
     for device in machine.pci.devices() {
         let mut of_device = nature(device);
         if of_device.is_empty() {
-            of_device.extend(uses(machine, device, &keyboards));
+            let virtual_ones = virtual_ones.get(&device.address).into_iter().flatten();
+            for address in virtual_ones.copied().chain([device.address]) {
+                of_device.extend(uses(machine, address, &keyboards));
+            }
             if screens.contains(&device.address) {
                 of_device.push(Reason::LastDisplay);
             }
@@ -110,23 +112,36 @@ fn nature(device: &Device) -> Vec<Reason> {
     }
 }
 
-/// Reasons in what the host does with the device, or with its virtual functions.
-fn uses(machine: &Machine, device: &Device, keyboards: &BTreeMap<Address, String>) -> Vec<Reason> {
-    let virtual_ones = machine.pci.devices().iter();
-    let virtual_ones = virtual_ones.filter(|other| other.physical == Some(device.address));
+/// The virtual functions of each physical one.
+fn virtual_ones(pci: &Pci) -> BTreeMap<Address, Vec<Address>> {
+    let mut all = BTreeMap::<Address, Vec<Address>>::new();
+    for device in pci.devices() {
+        if let Some(physical) = device.physical {
+            all.entry(physical).or_default().push(device.address);
+        }
+    }
+    all
+}
+
+/// The groups with a device that a guest may have a use for.
+fn useful_groups(pci: &Pci) -> BTreeSet<u32> {
+    let useful = |device: &&Device| !never_bound(device) && !is_housekeeping(pci, device);
+    pci.devices().iter().filter(useful).filter_map(|device| device.group).collect()
+}
+
+/// Reasons in what the host does with the device at `address`.
+fn uses(machine: &Machine, address: Address, keyboards: &BTreeMap<Address, String>) -> Vec<Reason> {
     let mut reasons = Vec::new();
-    for address in virtual_ones.map(|other| other.address).chain([device.address]) {
-        let mounts: BTreeSet<_> = machine.storage.on(address).into_iter().collect();
-        if !mounts.is_empty() {
-            let mounts = mounts.into_iter().map(str::to_owned).collect();
-            reasons.push(Reason::Storage { mounts });
-        }
-        if let Some(interface) = machine.network.default_route_on(address) {
-            reasons.push(Reason::Network { interface: interface.name.clone() });
-        }
-        if let Some(name) = keyboards.get(&address) {
-            reasons.push(Reason::Keyboard { name: name.clone(), others_go: false });
-        }
+    let mounts: BTreeSet<_> = machine.storage.on(address).into_iter().collect();
+    if !mounts.is_empty() {
+        let mounts = mounts.into_iter().map(str::to_owned).collect();
+        reasons.push(Reason::Storage { mounts });
+    }
+    if let Some(interface) = machine.network.default_route_on(address) {
+        reasons.push(Reason::Network { interface: interface.name.clone() });
+    }
+    if let Some(name) = keyboards.get(&address) {
+        reasons.push(Reason::Keyboard { name: name.clone(), others_go: false });
     }
     reasons
 }

@@ -49,8 +49,7 @@ pub(crate) fn card(pci: &Pci, device: &Device) -> Option<Address> {
 
 /// Whether a device is part of the chipset or processor: no bridge leads to it.
 fn on_root_bus(pci: &Pci, device: &Device) -> bool {
-    let described = || pci.devices().iter().any(|other| other.parent.is_some());
-    device.address.bus == 0 || device.parent.is_none() && described()
+    device.address.bus == 0 || device.parent.is_none() && pci.shows_bridges()
 }
 
 /// Intel's own graphics: firmware and kernel treat them apart (identity map, `DEFAULT_ON_INTGPU_OFF`).

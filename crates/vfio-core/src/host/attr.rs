@@ -84,7 +84,11 @@ pub(super) fn addresses(real: &str) -> Vec<Address> {
 
 /// Foreign text made safe to print: [`visible`], at most 120 characters, no white space around it.
 pub(super) fn clean(text: &str) -> String {
-    let kept: String = visible(text.trim()).chars().take(LONGEST).collect();
+    let text = text.trim();
+    if text.len() <= LONGEST && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
+    let kept: String = visible(text).chars().take(LONGEST).collect();
     kept.trim().to_owned()
 }
 

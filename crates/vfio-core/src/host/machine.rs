@@ -56,7 +56,7 @@ impl Machine {
 
 /// Details with names, and with the modules that the running kernel, else the newest, has.
 fn details(root: &Root, pci: &Pci, kernels: &Kernels) -> Result<BTreeMap<Address, Detail>> {
-    let names = Names::read(root)?;
+    let names = Names::read(root, pci)?;
     let newest = kernels.installed.first().map(|kernel| &kernel.release);
     let modules = match kernels.running.as_ref().or(newest) {
         Some(release) => Modules::read(root, release)?,
@@ -65,7 +65,7 @@ fn details(root: &Root, pci: &Pci, kernels: &Kernels) -> Result<BTreeMap<Address
     let mut details = BTreeMap::new();
     for device in pci.devices() {
         let mut detail = Detail::read(root, device.address)?;
-        detail.name = names.describe(device);
+        detail.name = names.describe(device).into_owned();
         detail.modules =
             device.modalias.as_deref().map(|alias| modules.candidates(alias)).unwrap_or_default();
         details.insert(device.address, detail);

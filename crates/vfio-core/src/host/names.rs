@@ -1,74 +1,75 @@
 //! What vendors, devices and classes are called, from the distribution's `pci.ids`.
 //!
-//! The file is indexed in one pass over its bytes, about 1 ms for its 1.3 MB. A full parser (the
-//! `pciid-parser` crate, which a test here compares with) builds a tree of all subsystems first
-//! and takes 14 ms, more than everything else that listing the groups of a machine does; and its
-//! `find_*` helpers miss ids below 0x1000.
+//! The file is 1.3 MB, and a machine has a few dozen kinds of device: one pass over its lines keeps
+//! the names of those, in less than 1 ms. A full parser (the `pciid-parser` crate, which a test here
+//! compares with) builds a tree of all subsystems first and takes 14 ms, more than everything else
+//! that listing the groups of a machine does; and its `find_*` helpers miss ids below 0x1000.
 //!
 //! Every name is made safe to print before it leaves this module: it comes from a file that
 //! anybody may have downloaded, and goes to terminals and into boot menus.
 
-use std::{collections::BTreeMap, fmt, ops::Range};
+use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::{
     Address, Result, Root,
-    host::{Class, Device, Machine, attr::clean},
+    host::{Class, Device, Machine, Pci, attr::clean},
 };
 
 /// Where distributions keep the file; the last is what `update-pciids` downloads on Debian.
 const PLACES: [&str; 3] =
     ["usr/share/misc/pci.ids", "usr/share/hwdata/pci.ids", "var/lib/pciutils/pci.ids"];
 
-/// The names in `pci.ids`; none when the machine has no such file.
-#[derive(Clone, Default)]
+/// What `pci.ids` calls the devices of a machine; no names when it has no such file.
+#[derive(Clone, Debug, Default)]
 pub struct Names {
-    bytes: Vec<u8>,
-    vendors: Index,
-    devices: Index,
-    classes: Index,
-    subclasses: Index,
+    vendors: BTreeMap<u16, Entry>,
+    classes: BTreeMap<u16, Entry>,
     remembered: BTreeMap<Address, String>,
 }
 
+/// A vendor and its devices, or a base class and its subclasses.
+#[derive(Clone, Debug, Default)]
+struct Entry {
+    /// Empty until the file gives one, as are those below.
+    name: String,
+    /// A subclass by its name, a device by its vendor's and its own.
+    below: BTreeMap<u16, String>,
+}
+
 impl Names {
-    /// Reads the first `pci.ids` that is there; a name is unknown when none is.
-    pub fn read(root: &Root) -> Result<Self> {
-        let found = PLACES.iter().find_map(|path| root.bytes(path).ok().flatten());
-        Ok(Self::parse(found.unwrap_or_default()))
-    }
-
-    /// What a vendor is called (`NVIDIA Corporation`).
-    #[must_use]
-    pub fn vendor(&self, vendor: u16) -> Option<String> {
-        self.name(&self.vendors, vendor.into())
-    }
-
-    /// What a vendor's device is called (`GA104 [GeForce RTX 3070]`).
-    #[must_use]
-    pub fn device(&self, vendor: u16, device: u16) -> Option<String> {
-        self.name(&self.devices, pair(vendor.into(), device.into(), 16))
+    /// Reads the names of the devices of `pci` from the first `pci.ids` that is there; a name is
+    /// unknown when none is.
+    pub fn read(root: &Root, pci: &Pci) -> Result<Self> {
+        let mut names = Self::asked(pci.devices());
+        let mut section = None;
+        for path in PLACES {
+            let found = root.pieces(path, |lines| names.take(lines, &mut section));
+            if found.unwrap_or(false) {
+                break;
+            }
+        }
+        names.vendors.values_mut().for_each(Entry::fill_gaps);
+        Ok(names)
     }
 
     /// What a class is called: by its subclass (`VGA compatible controller`), else by its base
     /// class, else by its number (`Class 0300`).
     #[must_use]
-    pub fn class(&self, class: Class) -> String {
-        let sub = self.name(&self.subclasses, class.kind().into());
-        sub.or_else(|| self.name(&self.classes, class.base().into()))
-            .unwrap_or_else(|| format!("Class {:04x}", class.kind()))
+    pub fn class(&self, class: Class) -> Cow<'_, str> {
+        let base = self.classes.get(&class.base().into());
+        let sub = base.and_then(|base| known(base.below.get(&(class.kind() & 0xff))?));
+        let known = sub.or_else(|| known(&base?.name));
+        known.map_or_else(|| format!("Class {:04x}", class.kind()).into(), Cow::Borrowed)
     }
 
     /// Vendor and device in one line, as `lspci` has it; `Device 10de:2484` when both are
     /// unknown.
     #[must_use]
-    pub fn describe(&self, device: &Device) -> String {
-        let Some(vendor) = self.vendor(device.vendor) else {
-            let remembered = self.remembered.get(&device.address).cloned();
-            return remembered.unwrap_or_else(|| format!("Device {}", device.ids()));
-        };
-        let name = self.device(device.vendor, device.device);
-        let name = name.unwrap_or_else(|| format!("Device {:04x}", device.device));
-        clean(&format!("{vendor} {name}"))
+    pub fn describe(&self, device: &Device) -> Cow<'_, str> {
+        let vendor = self.vendors.get(&device.vendor);
+        let name = vendor.and_then(|vendor| known(vendor.below.get(&device.device)?));
+        let name = name.or_else(|| self.remembered.get(&device.address).map(String::as_str));
+        name.map_or_else(|| format!("Device {}", device.ids()).into(), Cow::Borrowed)
     }
 
     /// What people call a device: the names in brackets where there are some, `NVIDIA GeForce RTX
@@ -82,7 +83,7 @@ impl Names {
         match (first, last) {
             (Some(vendor), Some(model)) => format!("{vendor} {model}"),
             (Some(model), None) => format!("{} {model}", word.unwrap_or_default()),
-            (None, _) => whole,
+            (None, _) => whole.into_owned(),
         }
     }
 
@@ -94,88 +95,126 @@ impl Names {
         self
     }
 
-    /// Indexes the file; lines that it cannot place are skipped.
-    fn parse(bytes: Vec<u8>) -> Self {
+    /// No names yet, but a place for each that `devices` ask for.
+    fn asked(devices: &[Device]) -> Self {
         let mut names = Self::default();
-        let (mut vendor, mut class, mut start) = (None, None, 0);
-        for end in memchr::memchr_iter(b'\n', &bytes).chain([bytes.len()]) {
-            let line = &bytes[start..end];
-            // Where a name stands: the line behind its id.
-            let at = |skip: usize| start + skip..end;
-            match line {
-                [] | [b'#', ..] | [b'\t', b'\t', ..] => {}
-                [b'\t', rest @ ..] => match (vendor, class) {
-                    (Some(vendor), _) => {
-                        names.devices.add(hex(rest, 4).map(|id| pair(vendor, id, 16)), at(5));
-                    }
-                    (_, Some(class)) => {
-                        names.subclasses.add(hex(rest, 2).map(|id| pair(class, id, 8)), at(3));
-                    }
-                    _ => {}
-                },
-                [b'C', b' ', rest @ ..] => {
-                    (vendor, class) = (None, hex(rest, 2));
-                    names.classes.add(class, at(4));
-                }
-                // Other lists than vendors begin with a capital letter and a blank.
-                other => {
-                    (vendor, class) = (hex(other, 4), None);
-                    names.vendors.add(vendor, at(4));
-                }
+        for device in devices {
+            let vendor = names.vendors.entry(device.vendor).or_default();
+            vendor.below.entry(device.device).or_default();
+            let class = names.classes.entry(device.class.base().into()).or_default();
+            class.below.entry(device.class.kind() & 0xff).or_default();
+        }
+        names
+    }
+
+    /// Takes the names that were asked for from whole lines of the file; `section` is what those that
+    /// are indented belong to.
+    fn take(&mut self, mut lines: &[u8], section: &mut Option<Section>) {
+        while !lines.is_empty() {
+            if section.is_none() {
+                lines = &lines[indented(lines)..];
             }
-            start = end + 1;
-        }
-        for index in
-            [&mut names.vendors, &mut names.devices, &mut names.classes, &mut names.subclasses]
-        {
-            index.sort();
-        }
-        Self { bytes, ..names }
-    }
-
-    fn name(&self, index: &Index, key: u32) -> Option<String> {
-        let name = self.bytes.get(index.find(key)?)?;
-        Some(clean(&String::from_utf8_lossy(name))).filter(|name| !name.is_empty())
-    }
-}
-
-impl fmt::Debug for Names {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Names({} vendors, {} devices)", self.vendors.0.len(), self.devices.0.len())
-    }
-}
-
-/// Ids and where their names stand, by id.
-#[derive(Clone, Default)]
-struct Index(Vec<(u32, Range<usize>)>);
-
-impl Index {
-    fn add(&mut self, key: Option<u32>, at: Range<usize>) {
-        self.0.extend(key.map(|key| (key, at)));
-    }
-
-    fn sort(&mut self) {
-        // The file is sorted; the first of two equal ids counts.
-        if !self.0.is_sorted_by_key(|(key, _)| *key) {
-            self.0.sort_by_key(|(key, _)| *key);
+            let end = memchr::memchr(b'\n', lines).unwrap_or(lines.len());
+            self.take_line(&lines[..end], section);
+            lines = lines.get(end + 1..).unwrap_or_default();
         }
     }
 
-    fn find(&self, key: u32) -> Option<Range<usize>> {
-        let at = self.0.partition_point(|(known, _)| *known < key);
-        self.0.get(at).filter(|(known, _)| *known == key).map(|(_, at)| at.clone())
+    fn take_line(&mut self, line: &[u8], section: &mut Option<Section>) {
+        match line {
+            [] | [b'#', ..] | [b'\t', b'\t', ..] => {}
+            [b'\t', rest @ ..] => match *section {
+                Some(Section::Vendor(id)) => {
+                    self.vendors.entry(id).and_modify(|vendor| vendor.take_device(rest));
+                }
+                Some(Section::Class(id)) => {
+                    self.classes.entry(id).and_modify(|class| class.take_subclass(rest));
+                }
+                None => {}
+            },
+            [b'C', b' ', rest @ ..] => {
+                *section = head(&mut self.classes, rest, 2).map(Section::Class)
+            }
+            // Other lists than vendors begin with a capital letter and a blank.
+            other => *section = head(&mut self.vendors, other, 4).map(Section::Vendor),
+        }
     }
 }
 
-fn pair(high: u32, low: u32, bits: u32) -> u32 {
-    high << bits | low
+/// What the lines of `pci.ids` that are indented belong to, where somebody asked for it.
+#[derive(Clone, Copy)]
+enum Section {
+    Vendor(u16),
+    Class(u16),
+}
+
+impl Entry {
+    /// The first of several names for one id counts.
+    fn take_device(&mut self, line: &[u8]) {
+        let place = hex(line, 4).and_then(|id| self.below.get_mut(&id));
+        if let Some(place) = place.filter(|place| place.is_empty() && !self.name.is_empty()) {
+            *place = clean(&format!("{} {}", self.name, text(&line[4..])));
+        }
+    }
+
+    fn take_subclass(&mut self, line: &[u8]) {
+        let place = hex(line, 2).and_then(|id| self.below.get_mut(&id));
+        if let Some(place) = place.filter(|place| place.is_empty()) {
+            *place = text(&line[2..]);
+        }
+    }
+
+    /// Gives the devices of a vendor that the file does not know their number for a name.
+    fn fill_gaps(&mut self) {
+        let unknown = self.below.iter_mut().filter(|(_, name)| name.is_empty());
+        for (id, place) in unknown.filter(|_| !self.name.is_empty()) {
+            *place = clean(&format!("{} Device {id:04x}", self.name));
+        }
+    }
+}
+
+/// The length of the lines at the beginning that are indented: most of the file, about vendors that
+/// nobody asked for. Without a branch for each byte, they are compared many at a time.
+fn indented(lines: &[u8]) -> usize {
+    const STEP: usize = 64;
+    if lines.first() != Some(&b'\t') {
+        return 0;
+    }
+    let ends = |(byte, next): (&u8, &u8)| (*byte == b'\n') & (*next != b'\t');
+    for at in (0..lines.len()).step_by(STEP) {
+        let bytes = &lines[at..lines.len().min(at + STEP + 1)];
+        let pairs = || bytes.iter().zip(&bytes[1..]);
+        if pairs().fold(false, |any, pair| any | ends(pair)) {
+            return at + 1 + pairs().position(ends).unwrap_or_default();
+        }
+    }
+    lines.len()
+}
+
+/// Names what a section is about; `None` when nobody asked.
+fn head(entries: &mut BTreeMap<u16, Entry>, line: &[u8], digits: usize) -> Option<u16> {
+    let id = hex(line, digits)?;
+    let entry = entries.get_mut(&id)?;
+    if entry.name.is_empty() {
+        entry.name = text(&line[digits..]);
+    }
+    Some(id)
+}
+
+fn text(bytes: &[u8]) -> String {
+    clean(&String::from_utf8_lossy(bytes))
+}
+
+fn known(name: &str) -> Option<&str> {
+    (!name.is_empty()).then_some(name)
 }
 
 /// The hexadecimal number of exactly `digits` digits at the beginning of a line.
-fn hex(line: &[u8], digits: usize) -> Option<u32> {
+fn hex(line: &[u8], digits: usize) -> Option<u16> {
     let (id, rest) = line.split_at_checked(digits)?;
     let ends = rest.first().is_none_or(|byte| *byte == b' ' || *byte == b'\t');
-    let value = |sum: u32, byte: &u8| Some(sum << 4 | char::from(*byte).to_digit(16)?);
+    let digit = |byte: u8| u16::try_from(char::from(byte).to_digit(16)?).ok();
+    let value = |sum: u16, byte: &u8| Some(sum << 4 | digit(*byte)?);
     id.iter().try_fold(0, value).filter(|_| ends)
 }
 
@@ -207,22 +246,43 @@ mod tests {
         }
     }
 
+    fn of(class: u32) -> Device {
+        Device { class: Class(class), ..device(0x0014, 1) }
+    }
+
+    /// At an address of its own each.
+    fn pci(devices: impl Iterator<Item = Device>) -> Pci {
+        let at = |domain| Address { domain, ..device(0, 0).address };
+        let apart = devices.zip(0..).map(|(device, n)| Device { address: at(n), ..device });
+        Pci::from_devices(apart.collect())
+    }
+
+    fn read(file: &[u8], devices: &[Device]) -> Names {
+        let (mut names, mut section) = (Names::asked(devices), None);
+        names.take(file, &mut section);
+        names.vendors.values_mut().for_each(Entry::fill_gaps);
+        names
+    }
+
     #[test]
     fn finds_names_and_falls_back_to_numbers() {
         let tree = Tree::new().file("usr/share/hwdata/pci.ids", IDS).dir("usr/share/misc/pci.ids");
-        let names = Names::read(&tree.root()).unwrap();
+        let ids = [(0x10de, 0x2484), (0x10de, 8), (0x10de, 1), (0x1234, 0x2484), (0x1002, 0x2484)];
+        let asked =
+            ids.map(|(v, d)| device(v, d)).into_iter().chain([0x03_8000, 0x0c_0330].map(of));
+        let names = Names::read(&tree.root(), &pci(asked)).unwrap();
         let described = |v, d| names.describe(&device(v, d));
         let nvidia = "NVIDIA \u{fffd} Corp[31moration";
         assert_eq!(described(0x10de, 0x2484), format!("{nvidia} GA104 [GeForce RTX 3070]"));
         assert_eq!(described(0x10de, 0x0008), format!("{nvidia} NV1"));
         assert_eq!(described(0x10de, 0x0001), format!("{nvidia} Device 0001"));
         assert_eq!(described(0x1234, 0x2484), "Device 1234:2484");
-        assert_eq!(names.device(0x1002, 0x2484).as_deref(), Some("Other"));
-        assert_eq!(names.vendor(0x0014).as_deref(), Some("Low"));
+        assert_eq!(described(0x1002, 0x2484), "AMD Other");
+        assert_eq!(described(0x0014, 0x0001), "Low Device 0001");
         assert_eq!(names.class(Class(0x03_0000)), "VGA compatible controller");
         assert_eq!(names.class(Class(0x03_8000)), "Display controller");
         assert_eq!(names.class(Class(0x0c_0330)), "Class 0c03");
-        let none = Names::read(&Root::empty()).unwrap();
+        let none = Names::read(&Root::empty(), &Pci::default()).unwrap();
         assert_eq!(none.describe(&device(0x10de, 0x2484)), "Device 10de:2484");
     }
 
@@ -233,14 +293,28 @@ mod tests {
             IDS.iter().copied().filter(|b| b.is_ascii_graphic() || b" \n\t".contains(b)).collect()
         });
         let full = pciid_parser::Database::parse_db(bytes.as_slice()).unwrap();
-        let names = Names::parse(bytes);
-        for (id, vendor) in &full.vendors {
-            assert_eq!(names.vendor(*id).unwrap_or_default(), clean(&vendor.name), "{id:04x}");
+        let all =
+            full.vendors.iter().flat_map(|(v, vendor)| vendor.devices.keys().map(|d| (*v, *d)));
+        let names = read(&bytes, &all.map(|(v, d)| device(v, d)).collect::<Vec<_>>());
+        for (id, vendor) in full.vendors.iter().filter(|(_, vendor)| !vendor.devices.is_empty()) {
+            let found = &names.vendors[id];
+            assert_eq!(found.name, clean(&vendor.name), "{id:04x}");
             for (device, entry) in &vendor.devices {
-                let found = names.device(*id, *device);
-                assert_eq!(found.unwrap_or_default(), clean(&entry.name), "{id:04x}:{device:04x}");
+                let whole = clean(&format!("{} {}", found.name, clean(&entry.name)));
+                assert_eq!(found.below[device], whole, "{id:04x}:{device:04x}");
             }
         }
+    }
+
+    #[test]
+    fn a_section_ends_with_its_indented_lines() {
+        for length in [0, 1, 60, 61, 62, 63, 64, 65, 66, 127, 128, 500] {
+            let section = format!("\t{}\n", "x".repeat(length));
+            assert_eq!(indented(section.as_bytes()), section.len(), "{length}");
+            let next = format!("{section}\n");
+            assert_eq!(indented(next.as_bytes()), section.len(), "{length}");
+        }
+        assert_eq!((indented(b""), indented(b"a\n\tb"), indented(b"\ta\n\tb\nc\n")), (0, 0, 6));
     }
 
     proptest! {
@@ -248,7 +322,7 @@ mod tests {
         fn never_panics(bytes in prop::collection::vec(prop_oneof![
             any::<u8>(), Just(b'\n'), Just(b'\t'), Just(b'C'), Just(b' '), Just(b'0'),
         ], 0..300)) {
-            let names = Names::parse(bytes);
+            let names = read(&bytes, &[device(0, 0)]);
             let _ = (names.describe(&device(0, 0)), names.class(Class(0)));
         }
     }

@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Address, Result, Root};
+use crate::{Address, Dir, Result, Root};
 
 const DEVICES: &str = "sys/bus/pci/devices";
+const REAL: &str = "sys/devices";
 
 /// Class code of a device: base class, subclass, programming interface (`0x030000` is VGA).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,19 +124,17 @@ impl Detail {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pci {
     devices: Vec<Device>,
+    shows_bridges: bool,
 }
 
 impl Pci {
     /// Reads all devices; none when the machine has no PCI bus.
     pub fn read(root: &Root) -> Result<Self> {
-        let Some(bus) = root.dir(DEVICES)? else { return Ok(Self::default()) };
-        let mut devices = Vec::new();
-        for name in bus.names()? {
-            let Ok(address) = name.parse() else { continue };
-            let parent = bus.link(&name).ok().flatten().and_then(|target| parent(&target));
-            devices.extend(Self::device(root, address, parent)?);
-        }
-        Ok(Self::from_devices(devices))
+        let Some(links) = root.dir(DEVICES)? else { return Ok(Self::default()) };
+        let names = links.names()?;
+        let bus = Bus { root, links, real: root.dir(REAL)? };
+        let devices = names.iter().filter_map(|name| bus.device(name).transpose());
+        Ok(Self::from_devices(devices.collect::<Result<_>>()?))
     }
 
     /// The same from devices that somebody else described.
@@ -143,23 +142,8 @@ impl Pci {
     pub fn from_devices(mut devices: Vec<Device>) -> Self {
         devices.sort_by_key(|device| device.address);
         devices.dedup_by_key(|device| device.address);
-        Self { devices }
-    }
-
-    /// `None` when the device vanished meanwhile, or says nothing of itself.
-    fn device(root: &Root, address: Address, parent: Option<Address>) -> Result<Option<Device>> {
-        let Some(dir) = root.dir(&format!("{DEVICES}/{address}"))? else { return Ok(None) };
-        let attribute = |name| dir.text(name).ok().flatten();
-        let Some(uevent) = attribute("uevent") else { return Ok(None) };
-        let Some(mut device) = parse(address, &uevent) else { return Ok(None) };
-        device.parent = parent;
-        let link = |name| dir.link_name(name).ok().flatten();
-        device.group = link("iommu_group").and_then(|name| name.parse().ok());
-        device.physical = link("physfn").and_then(|name| name.parse().ok());
-        if device.class.is_display() {
-            device.boot_vga = attribute("boot_vga").map(|text| text == "1");
-        }
-        Ok(Some(device))
+        let shows_bridges = devices.iter().any(|device| device.parent.is_some());
+        Self { devices, shows_bridges }
     }
 
     /// All devices, in address order.
@@ -187,9 +171,23 @@ impl Pci {
         groups
     }
 
+    /// Whether there is an IOMMU group at all.
+    #[must_use]
+    pub fn has_groups(&self) -> bool {
+        self.devices.iter().any(|device| device.group.is_some())
+    }
+
+    /// Whether the machine shows the bridge above any of its devices.
+    #[must_use]
+    pub fn shows_bridges(&self) -> bool {
+        self.shows_bridges
+    }
+
     /// All functions of the card that `address` belongs to, itself included.
     pub fn card(&self, address: Address) -> impl Iterator<Item = &Device> {
-        self.devices.iter().filter(move |device| device.address.same_slot(&address))
+        let first = Address { function: 0, ..address };
+        let at = self.devices.partition_point(|device| device.address < first);
+        self.devices[at..].iter().take_while(move |device| device.address.same_slot(&address))
     }
 
     /// Whether another device than `device` has its vendor and device id.
@@ -206,24 +204,67 @@ impl Pci {
     }
 }
 
-/// The bridge above a device, from where its link in `/sys/bus/pci/devices` leads.
-fn parent(target: &str) -> Option<Address> {
-    target.rsplit('/').nth(1)?.parse().ok()
+/// Where devices are read from.
+struct Bus<'r> {
+    root: &'r Root,
+    /// One link a device.
+    links: Dir,
+    /// Where the links lead.
+    real: Option<Dir>,
+}
+
+impl Bus<'_> {
+    /// `None` when the device vanished meanwhile, or says nothing of itself.
+    fn device(&self, name: &str) -> Result<Option<Device>> {
+        let Ok(address) = name.parse() else { return Ok(None) };
+        let target = self.links.link(name).ok().flatten().unwrap_or_default();
+        let Some(dir) = self.dir(name, &target)? else { return Ok(None) };
+        let attribute = |name| dir.text(name).ok().flatten();
+        let Some(uevent) = attribute("uevent") else { return Ok(None) };
+        let Some(mut device) = parse(address, &uevent) else { return Ok(None) };
+        // The bridge above it, from where its link leads.
+        device.parent = target.rsplit('/').nth(1).and_then(|name| name.parse().ok());
+        let link = |name| dir.link_name(name).ok().flatten();
+        device.group = link("iommu_group").and_then(|name| name.parse().ok());
+        device.physical = link("physfn").and_then(|name| name.parse().ok());
+        if device.class.is_display() {
+            device.boot_vga = attribute("boot_vga").map(|text| text == "1");
+        }
+        Ok(Some(device))
+    }
+
+    /// Opens a device's directory, where its link leads: following the link as such has the kernel
+    /// look up three times as many names, which is most of what a device costs.
+    fn dir(&self, name: &str, target: &str) -> Result<Option<Dir>> {
+        let below = target.strip_prefix("../../../devices/").zip(self.real.as_ref());
+        match below.and_then(|(path, real)| real.plain_dir(path)) {
+            Some(dir) => Ok(Some(dir)),
+            None => self.root.dir(&format!("{DEVICES}/{name}")),
+        }
+    }
 }
 
 fn parse(address: Address, uevent: &str) -> Option<Device> {
-    let value = |key: &str| {
-        uevent.lines().find_map(|line| line.split_once('=').filter(|(k, _)| *k == key)).map(|l| l.1)
-    };
-    let (vendor, device) = pair(value("PCI_ID")?)?;
+    let (mut class, mut ids, mut subsystem, mut driver, mut modalias) = Default::default();
+    for (key, value) in uevent.lines().filter_map(|line| line.split_once('=')) {
+        match key {
+            "PCI_CLASS" => class = hex(value),
+            "PCI_ID" => ids = pair(value),
+            "PCI_SUBSYS_ID" => subsystem = pair(value),
+            "DRIVER" => driver = Some(value.to_owned()),
+            "MODALIAS" => modalias = Some(value.to_owned()),
+            _ => {}
+        }
+    }
+    let (vendor, device) = ids?;
     Some(Device {
         address,
-        class: Class(hex(value("PCI_CLASS")?)?),
+        class: Class(class?),
         vendor,
         device,
-        subsystem: value("PCI_SUBSYS_ID").and_then(pair).unwrap_or_default(),
-        driver: value("DRIVER").map(str::to_owned),
-        modalias: value("MODALIAS").map(str::to_owned),
+        subsystem: subsystem.unwrap_or_default(),
+        driver,
+        modalias,
         group: None,
         boot_vga: None,
         parent: None,
