@@ -152,7 +152,9 @@ mod tests {
             assert_eq!(allow.to_string().parse::<Allow>().unwrap(), allow);
         }
         let error = "disk".parse::<Allow>().unwrap_err();
-        assert_eq!(error.to_string(), "`disk` is not a protection that can be lifted");
+        let shown = "`disk` is not a protection that can be lifted; write `network`, `keyboard`, \
+                     `headless` or `storage`";
+        assert_eq!(error.to_string(), shown);
         assert_eq!(error.exit(), Exit::Usage);
     }
 

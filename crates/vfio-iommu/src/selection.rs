@@ -160,9 +160,8 @@ mod tests {
         ] {
             let error = text.parse::<Selection>().unwrap_err();
             assert_eq!(error.exit(), Exit::Usage, "{text}");
-            let shown = format!("`{word}` is not a selection of IOMMU groups");
+            let shown = format!("`{word}` is not a selection of IOMMU groups; write {FORM}");
             assert_eq!(error.to_string(), shown, "{text}");
-            assert!(error.help()[0].contains("14-16"), "{:?}", error.help());
         }
     }
 

@@ -40,6 +40,7 @@ fn the_sample_machines_are_split_as_their_owners_would() {
         format!("{:20} host {host:10} guests {guest:12} {:?}\n", machine.name, split.reasons)
     });
     insta::assert_snapshot!(shown.collect::<String>(), @r"
+    encrypted-disk       host 0-1        guests 2-7          []
     igpu-and-card        host 0-1,6-7    guests 2-5,8-11     []
     laptop-shared-group  host 0-1,6-7    guests 2-5,8-11     []
     no-iommu             host 0-1,4-5    guests 2-3,6-7      []
