@@ -48,11 +48,11 @@ impl<const WIDTH: usize> FromStr for Hex<WIDTH> {
 
 /// Declares a record: every field is written, and none that is not listed is read.
 macro_rules! record {
-    ($($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty,)* })*) => {$(
+    ($($(#[$doc:meta])* $name:ident { $($(#[$how:meta])* $field:ident: $type:ty,)* })*) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
-        pub(super) struct $name { $(pub $field: $type,)* }
+        pub(super) struct $name { $($(#[$how])* pub $field: $type,)* }
     )*};
 }
 
@@ -84,6 +84,8 @@ record! {
         driver: Option<Word>,
         driver_override: Option<Word>,
         modules: Vec<Word>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        built_in: Vec<Word>,
         modalias: Option<Word>,
         group: Option<u32>,
         boot_vga: Option<bool>,
