@@ -45,9 +45,7 @@ fn run(cx: &Context, args: Args) -> Result<(), Failure> {
     if let Some(title) = wire.title {
         draft.note(title);
     }
-    vfio_grub::render(&mut draft, &machine.boot)?;
-    let expected = vfio_grub::Expected::of(&draft)?;
-    cx.commit(draft, Some(&|root, staged| vfio_grub::verify(root, staged, &expected)))
+    deploy_vfio::finish(cx, draft, &machine)
 }
 
 fn parse(text: &str) -> Result<Wire, Failure> {

@@ -23,9 +23,7 @@ fn run(cx: &Context, args: Args) -> Result<(), Failure> {
     let machine = cx.machine()?;
     let mut draft = cx.draft();
     vfio_hugepages::plan(&mut draft, &machine.cpu, &machine.memory, request)?;
-    vfio_grub::render(&mut draft, &machine.boot)?;
-    let expected = vfio_grub::Expected::of(&draft)?;
-    cx.commit(draft, Some(&|root, staged| vfio_grub::verify(root, staged, &expected)))
+    deploy_vfio::finish(cx, draft, &machine)
 }
 
 fn request(args: &Args) -> Result<Request, Failure> {

@@ -39,9 +39,7 @@ fn run(cx: &Context, args: Args) -> Result<(), Failure> {
     } else {
         plan(cx, &mut draft, &machine, &args)?;
     }
-    vfio_grub::render(&mut draft, &machine.boot)?;
-    let expected = vfio_grub::Expected::of(&draft)?;
-    cx.commit(draft, Some(&|root, staged| vfio_grub::verify(root, staged, &expected)))
+    deploy_vfio::finish(cx, draft, &machine)
 }
 
 fn off(draft: &mut Draft<'_>, args: &Args) -> Result<(), Failure> {
