@@ -48,7 +48,7 @@ fn off(draft: &mut Draft<'_>, args: &Args) -> Result<(), Failure> {
             Usage::new("`off` takes no other options", &["deploy-vfio multiboot off"]).into()
         );
     }
-    vfio_iommu::unbind(draft);
+    vfio_iommu::unbind(draft)?;
     Ok(vfio_grub::clear_entries(draft)?)
 }
 
@@ -65,8 +65,7 @@ fn plan(
     let entries = vfio_iommu::entries(machine, &|device| names.call(device), &chosen)?;
     let default = vfio_iommu::choose(&entries, machine, choice)?;
     let how = if args.by_id { Binding::ById } else { Binding::ByAddress };
-    chosen.left_out.iter().for_each(|left| draft.note(format!("stays with the host: {left}")));
-    chosen.notes.iter().for_each(|note| draft.note(note.as_str()));
+    chosen.tell(draft);
     if let Some(note) = default.and_then(|entry| vfio_iommu::screen_note(machine, entry)) {
         draft.note(note);
     }
