@@ -6,6 +6,7 @@
 mod attr;
 mod block;
 mod boot;
+mod by_id;
 mod convert;
 
 mod cpu;
