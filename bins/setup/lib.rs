@@ -3,6 +3,10 @@
 //! Features never depend on each other; a program that needs two of them finds here how they go
 //! together, so that any other caller plans the same.
 
+mod fixed;
+
+pub use fixed::{Place, Static};
+
 use vfio_cli::{Context, Failure};
 use vfio_core::{change::Draft, host::Machine};
 

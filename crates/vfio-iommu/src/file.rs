@@ -77,6 +77,10 @@ pub(crate) fn remove(draft: &mut Draft<'_>) -> Result<(), Error> {
     draft.remove(MODPROBE);
     draft.remove(MODULES_LOAD);
     if let Some(old) = draft.bytes(INITRAMFS_MODULES)? {
+        // Half a block would be left there without a word.
+        if edit::set_block(&old, "") == Err(edit::EditError::Marks) {
+            return Err(edit::EditError::Marks.at(INITRAMFS_MODULES).into());
+        }
         let new = edit::remove_block(&old);
         if new != old {
             draft.write(INITRAMFS_MODULES, new)?;
