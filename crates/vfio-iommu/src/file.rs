@@ -54,6 +54,7 @@ pub fn bind_by_file(
     let ids = ids(entry, machine).map_err(Error::by_file)?;
     let modules = modules(machine)?;
     let rivals = rivals(machine, entry)?;
+    own_ids(machine)?;
     conflicts(draft, &rivals)?;
     let banned = if blacklist { banned(draft, machine, entry, &rivals)? } else { Vec::new() };
     let words = framebuffer(draft, machine, entry);
@@ -92,6 +93,17 @@ pub(crate) fn remove(draft: &mut Draft<'_>) -> Result<(), Error> {
 fn refused(what: impl Into<String>, because: String, help: &str) -> Error {
     let (what, help) = (what.into(), vec![help.to_owned()]);
     vfio_core::Error::Refused { what, because: vec![because], help }.into()
+}
+
+/// Refuses ids on the kernel's command line that are not ours: kmod reads it after every file.
+fn own_ids(machine: &Machine) -> Result<(), Error> {
+    let line = &machine.boot.cmdline;
+    if line.value("vfio-pci.ids").is_none() || line.value("deploy_vfio.entry").is_some() {
+        return Ok(());
+    }
+    let because = "`vfio-pci.ids=` of yours is there, and comes after every file".to_owned();
+    let help = "take it out of GRUB's settings and boot again, or use `deploy-vfio static grub`";
+    Err(refused("the kernel's command line says something else", because, help))
 }
 
 /// The modules to load, all of which every installed kernel has.

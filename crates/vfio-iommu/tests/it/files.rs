@@ -183,6 +183,10 @@ fn lines_of_the_user_s_that_cross_ours_are_refused() {
     assert!(plan(&modern(), 14, false, &[hidden, debian]).is_ok(), "the first of a name counts");
     let said = refusal(&modern(), false, &[(INITRAMFS_MODULES, "a\r\nb\r\n")]);
     assert!(said.contains("CR LF"), "{said}");
+    let said = refusal(&modern().cmdline("ro vfio_pci.ids=1002:73df quiet"), false, &[]);
+    assert!(said.contains("comes after every file"), "{said}");
+    let ours = "deploy_vfio.entry=static-headless vfio-pci.ids=1002:73df";
+    assert!(plan(&modern().cmdline(ours), 14, false, &[]).is_ok(), "they go with this plan");
 }
 
 #[test]
