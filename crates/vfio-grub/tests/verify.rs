@@ -94,6 +94,23 @@ fn the_image_of_the_normal_entry_holds_script_and_module() {
 }
 
 #[test]
+fn an_older_kernel_without_vfio_pci_is_left_alone() {
+    let old = "menuentry 'old' $menuentry_id_option 'gnulinux-5.4-advanced-u' {\n\
+               \tlinux /boot/vmlinuz-5.4 root=UUID=u WORDS\n\tinitrd /boot/initrd.img-5.4\n}\n";
+    let cfg = menu(WORDS, "", "") + &old.replace("WORDS", WORDS);
+    let (_dir, root) = tree(&[
+        ("etc/deploy-vfio/cmdline.d/15-static.conf", WORDS),
+        ("boot/grub/grub.cfg", &cfg),
+        ("boot/vmlinuz-5.4", "k"),
+        ("lib/modules/5.4/modules.dep", "kernel/fs/ext4/ext4.ko:\n"),
+    ]);
+    let expected = Expected::of(&Draft::new(&root)).unwrap();
+    let old = Artefact { path: "boot/initrd.img-5.4".to_owned(), ..image(&["scripts/x"]) };
+    let new = image(&["scripts/init-top/deploy-vfio", MODULE]);
+    assert!(because(verify(&root, &[old, new], &expected)).is_empty());
+}
+
+#[test]
 fn with_files_the_image_holds_options_and_module_whatever_boots_it() {
     let (_dir, root) = tree(&[(MODPROBE, "options vfio-pci ids=10de:2484\n")]);
     let expected = Expected::of(&Draft::new(&root)).unwrap();
