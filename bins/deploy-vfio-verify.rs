@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use vfio_cli::{Context, Failure, Usage};
-use vfio_core::{Error, Exit};
+use vfio_core::{Error, Exit, change::Programs};
 
 const MORE: &str = "\
 Each entry must stand in the menu, its kernel, initramfs and root must be there, and the initramfs
@@ -40,7 +40,8 @@ fn found(error: Error) -> Failure {
 
 fn run(cx: &Context) -> Result<(), Failure> {
     let expected = vfio_grub::Expected::of(&cx.draft())?;
-    vfio_grub::verify(cx.root(), &[], &expected).map_err(found)?;
+    let images = Programs.images(cx.root())?;
+    vfio_grub::verify(cx.root(), &images, &expected).map_err(found)?;
     if cx.global().json {
         vfio_cli::json::print(serde_json::json!({ "ok": true }));
         return Ok(());

@@ -17,17 +17,21 @@ pub(crate) fn declare<T: Serialize>(
     feature: &str,
     wanted: &Wanted<T>,
 ) -> Result<(), Failure> {
-    let path = format!("{DECLARED}/{feature}.toml");
     match wanted {
-        Wanted::Off => draft.remove(&path),
+        Wanted::Off => forget(draft, feature),
         Wanted::On(words) => {
             let table = toml::to_string(words).map_err(|error| {
                 Usage::refused(format!("cannot write down {feature}: {error}"), &[])
             })?;
-            draft.write(&path, format!("[{feature}]\n{table}"))?;
+            draft.write(&format!("{DECLARED}/{feature}.toml"), format!("[{feature}]\n{table}"))?;
         }
     }
     Ok(())
+}
+
+/// Takes the note of a feature away that another one takes the place of.
+pub(crate) fn forget(draft: &mut Draft<'_>, feature: &str) {
+    draft.remove(&format!("{DECLARED}/{feature}.toml"));
 }
 
 /// What is deployed below `root`, in the words that would deploy it again.

@@ -8,6 +8,7 @@
 
 mod cpu;
 mod declared;
+mod fixed;
 mod groups;
 mod hugepages;
 mod multiboot;
@@ -16,11 +17,12 @@ mod wanted;
 pub mod wizard;
 mod words;
 
-use vfio_cli::{Context, Failure};
+use vfio_cli::{Context, Failure, Usage};
 use vfio_core::{change::Draft, host::Machine};
 
 pub use cpu::Cpu;
 pub use declared::{DECLARED, declared};
+pub use fixed::{Place, Static};
 pub use groups::{groups_table, reasons};
 pub use hugepages::Hugepages;
 pub use multiboot::Multiboot;
@@ -43,6 +45,9 @@ pub struct Setup {
     /// `deploy-vfio multiboot`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub multiboot: Option<Wanted<Multiboot>>,
+    /// `deploy-vfio static`.
+    #[serde(default, rename = "static", skip_serializing_if = "Option::is_none")]
+    pub fixed: Option<Wanted<Static>>,
 }
 
 impl Setup {
@@ -52,6 +57,13 @@ impl Setup {
     ///
     /// What a feature refuses, and what the engine does.
     pub fn carry_out(&self, cx: &Context) -> Result<(), Failure> {
+        let menu = matches!(self.multiboot, Some(Wanted::On(_)));
+        if menu && matches!(self.fixed, Some(Wanted::On(_))) {
+            let help = ["`multiboot` keeps the choice for each boot, `static` makes it once"];
+            return Err(
+                Usage::new("a menu and a static setup take each other's place", &help).into()
+            );
+        }
         let machine = cx.machine()?;
         let mut draft = cx.draft();
         self.plan(&mut draft, &machine)?;
@@ -71,6 +83,16 @@ impl Setup {
         if let Some(wanted) = &self.multiboot {
             multiboot::plan(draft, machine, wanted)?;
             declared::declare(draft, "multiboot", wanted)?;
+            if matches!(wanted, Wanted::On(_)) {
+                declared::forget(draft, "static");
+            }
+        }
+        if let Some(wanted) = &self.fixed {
+            fixed::plan(draft, machine, wanted)?;
+            declared::declare(draft, "static", wanted)?;
+            if matches!(wanted, Wanted::On(_)) {
+                declared::forget(draft, "multiboot");
+            }
         }
         Ok(())
     }

@@ -96,7 +96,7 @@ pub(crate) fn plan(
     let words = match wanted {
         Wanted::On(words) => words,
         Wanted::Off => {
-            vfio_iommu::unbind(draft);
+            vfio_iommu::unbind(draft)?;
             return Ok(vfio_grub::clear_entries(draft)?);
         }
     };
@@ -105,8 +105,7 @@ pub(crate) fn plan(
     let entries = vfio_iommu::entries(machine, &|device| names.call(device), &chosen)?;
     let default = vfio_iommu::choose(&entries, machine, words.entry)?;
     let how = if words.by_id { Binding::ById } else { Binding::ByAddress };
-    chosen.left_out.iter().for_each(|left| draft.note(format!("stays with the host: {left}")));
-    chosen.notes.iter().for_each(|note| draft.note(note.as_str()));
+    chosen.tell(draft);
     if let Some(note) = default.and_then(|entry| vfio_iommu::screen_note(machine, entry)) {
         draft.note(note);
     }

@@ -21,6 +21,11 @@ const COMMANDS: &[&str] = &[
     "multiboot default",
     "multiboot last --parse all",
     "multiboot off",
+    "static grub",
+    "static grub --by-id --parse all",
+    "static file",
+    "static file --parse no-vga --blacklist",
+    "static off",
 ];
 
 #[test]

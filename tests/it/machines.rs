@@ -36,14 +36,20 @@ fn try_all(machine: &Description) -> std::io::Result<String> {
         let outcome = programs().run(stage.path(), &words)?;
         note(&mut broken, &words, reading(&words, &outcome));
     }
-    for command in multiboots(machine) {
+    for command in [multiboots(machine), statics(machine)].concat() {
         let words: Vec<&str> = command.split(' ').collect();
         let run = [&words[..], &["--yes", "--no-rebuild"]].concat();
         let outcome = programs().run(stage.path(), &run)?;
         note(&mut broken, &words, changing(machine, &stage, &outcome));
         stage.reset()?;
     }
-    for command in ["multiboot last", "multiboot first --parse all", "cpu"] {
+    for command in [
+        "multiboot last",
+        "multiboot first --parse all",
+        "static grub",
+        "static file --parse all",
+        "cpu",
+    ] {
         let words: Vec<&str> = command.split(' ').collect();
         note(&mut broken, &words, laws(&programs(), stage.path(), &words));
         stage.reset()?;
@@ -57,8 +63,8 @@ fn note(broken: &mut String, words: &[&str], result: Result<(), String>) {
     }
 }
 
-/// The commands to try: every choice of host card, then every choice of devices.
-fn multiboots(machine: &Description) -> Vec<String> {
+/// The groups with a display, and as many of the others as are tried.
+fn groups(machine: &Description) -> (BTreeSet<u32>, Vec<u32>) {
     let group = |display: bool| {
         let devices = machine.devices.iter().filter(move |d| d.is_display() == display);
         devices.filter_map(|device| device.iommu_group).collect::<BTreeSet<u32>>()
@@ -66,14 +72,33 @@ fn multiboots(machine: &Description) -> Vec<String> {
     let displays = group(true);
     let others: Vec<u32> = group(false).difference(&displays).copied().collect();
     let step = others.len().div_ceil(ALL_GROUPS).max(1);
+    (displays, others.into_iter().step_by(step).collect())
+}
+
+/// The commands to try: every choice of host card, then every choice of devices.
+fn multiboots(machine: &Description) -> Vec<String> {
+    let (displays, others) = groups(machine);
     let hosts = ["first", "last", "default"].map(str::to_owned);
     let hosts: Vec<String> = hosts.into_iter().chain(displays.iter().map(u32::to_string)).collect();
     let sets = ["vga", "no-vga", "all"].map(str::to_owned).into_iter();
-    let single = others.iter().step_by(step).chain(&displays).map(u32::to_string);
+    let single = others.iter().chain(&displays).map(u32::to_string);
     let mut commands: Vec<String> = hosts.iter().map(|host| format!("multiboot {host}")).collect();
     commands.extend(hosts.iter().map(|host| format!("multiboot {host} --parse all")));
     commands.extend(sets.chain(single).map(|set| format!("multiboot last --parse {set}")));
     commands
+}
+
+/// The same for setups without a menu, of each kind.
+fn statics(machine: &Description) -> Vec<String> {
+    let (displays, others) = groups(machine);
+    let mut words: Vec<String> = ["", " --parse no-vga", " --parse all"].map(str::to_owned).into();
+    for group in &displays {
+        words.extend([format!(" --host {group}"), format!(" --host {group} --parse all")]);
+    }
+    words.extend(others.iter().chain(&displays).map(|group| format!(" --parse {group}")));
+    let kinds = ["grub", "grub --by-id", "file", "file --blacklist"];
+    let of_kind = |kind: &str| words.iter().map(|w| format!("static {kind}{w}")).collect();
+    kinds.iter().flat_map(|kind| -> Vec<String> { of_kind(kind) }).collect()
 }
 
 fn reading(words: &[&str], outcome: &Outcome) -> Result<(), String> {
@@ -109,11 +134,16 @@ fn sane(outcome: &Outcome) -> Result<(), String> {
 
 fn changing(machine: &Description, stage: &Stage, outcome: &Outcome) -> Result<(), String> {
     sane(outcome)?;
-    let entries = safety::entries(stage.path()).map_err(|error| error.to_string())?;
-    if outcome.code != 0 && !entries.is_empty() {
-        return Err(format!("exit {} and entries were written", outcome.code));
+    let problem = |error: std::io::Error| error.to_string();
+    let mut setups = safety::entries(stage.path()).map_err(problem)?;
+    if let Some(bound) = safety::fixed(machine, stage.path()).map_err(problem)? {
+        safety::check_blacklist(machine, stage.path(), &bound)?;
+        setups.push(("static".to_owned(), bound));
     }
-    for (name, bound) in entries {
+    if outcome.code != 0 && !setups.is_empty() {
+        return Err(format!("exit {} and something was written", outcome.code));
+    }
+    for (name, bound) in setups {
         safety::check(machine, stage.roles(), &bound)
             .map_err(|error| format!("{name}: {error}"))?;
     }

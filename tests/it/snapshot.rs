@@ -22,9 +22,10 @@ fn a_plan_for_a_snapshot_is_the_plan_for_the_machine() {
         let file = dir.path().join("machine.json");
         fs::write(&file, stdout(&["--root", root, "host", "--json"])).unwrap();
         let file = file.to_str().unwrap();
-        for words in [&["multiboot", "last"][..], &["multiboot", "first", "--parse", "all"]] {
-            let here = stdout(&[&["--root", root, "--dry-run"], words].concat());
-            let there = stdout(&[&["--machine", file], words].concat());
+        for line in ["multiboot last", "multiboot first --parse all", "static grub"] {
+            let words: Vec<&str> = line.split(' ').collect();
+            let here = stdout(&[&["--root", root, "--dry-run"], &words[..]].concat());
+            let there = stdout(&[&["--machine", file], &words[..]].concat());
             assert_eq!(here, there, "{name}: {words:?}");
         }
         let snapshot = stdout(&["--machine", file, "host", "--json"]);

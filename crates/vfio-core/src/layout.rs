@@ -12,6 +12,8 @@ pub const CMDLINE_D: &str = "etc/deploy-vfio/cmdline.d";
 pub const ENTRIES_D: &str = "etc/deploy-vfio/entries.d";
 /// The id of the boot entry that starts by itself; absent when it is not one of ours.
 pub const DEFAULT_ENTRY: &str = "etc/deploy-vfio/default-entry";
+/// What `modprobe` is told by a setup that binds by files: `options vfio-pci ids=…`, `softdep`.
+pub const MODPROBE: &str = "etc/modprobe.d/deploy-vfio.conf";
 /// The name of the driver that waits for guests.
 pub const VFIO_PCI: &str = "vfio-pci";
 /// Huge pages that a unit of ours reserves while the system runs: lines `any COUNT` or

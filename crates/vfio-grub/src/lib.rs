@@ -17,7 +17,7 @@ mod verify;
 pub use entries::{Entry, clear_entries, entries, set_entries};
 pub use error::Error;
 pub use menu::{Menu, MenuEntry};
-pub use render::{parameters, render};
+pub use render::{parameters, render, way_back};
 pub use verify::{Expected, verify};
 
 pub use vfio_core::layout::{

@@ -54,6 +54,42 @@ pub fn render(draft: &mut Draft<'_>, boot: &Boot) -> Result<(), Error> {
     settle(draft, boot, settings.as_deref())
 }
 
+/// How a person gets back from a boot that the parameters of the normal entry spoil.
+pub fn way_back(draft: &Draft<'_>) -> Result<String, Error> {
+    let mut recovery = true;
+    for path in settings(draft)? {
+        let text = draft.bytes(&path)?.unwrap_or_default();
+        if let Some(value) = edit::shell_assignment(&text, "GRUB_DISABLE_RECOVERY") {
+            recovery = value != "true";
+        }
+    }
+    // Where vfio-pci is part of the kernel, no script can keep it from these.
+    let change = match parameters(draft)?.value("vfio-pci.ids") {
+        Some(_) => "take `vfio-pci.ids=` out of",
+        None => "add `deploy_vfio.off` to",
+    };
+    let by_hand =
+        format!("press `e` in GRUB's menu and {change} the line that begins with `linux`");
+    Ok(match recovery {
+        true => format!(
+            "the way back from a dark screen: GRUB's recovery entry, below `Advanced options`, \
+             boots without these parameters; or {by_hand}"
+        ),
+        false => format!(
+            "the way back from a dark screen, as GRUB_DISABLE_RECOVERY leaves no recovery entry: \
+             {by_hand}"
+        ),
+    })
+}
+
+/// GRUB's settings in the order in which `grub-mkconfig` reads them.
+fn settings(draft: &Draft<'_>) -> Result<Vec<String>, Error> {
+    let dir = "etc/default/grub.d";
+    let drop_ins = draft.names(dir)?.into_iter().filter(|name| name.ends_with(".cfg"));
+    let drop_ins = drop_ins.map(|name| format!("{dir}/{name}"));
+    Ok([DEFAULTS.to_owned()].into_iter().chain(drop_ins).collect())
+}
+
 /// Says when parameters move between the normal entry and our own.
 fn notes(draft: &mut Draft<'_>, parameters: &Cmdline, menu: bool) -> Result<(), Error> {
     let was_menu = !draft.root().names(ENTRIES)?.is_empty();

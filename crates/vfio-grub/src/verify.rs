@@ -1,7 +1,8 @@
-//! Whether the menu that was generated boots what was planned.
+//! Whether what was generated boots what was planned.
 //!
 //! `grub-script-check` accepts a menu whose kernel and initrd do not exist, so that is checked
-//! here: entries, default, kernel, initial RAM file system, root and parameters.
+//! here: entries, default, kernel, initial RAM file system, root and parameters; and, where they
+//! can be listed, that the initial RAM file systems hold what binds devices.
 
 use std::fmt::Write;
 
@@ -9,6 +10,7 @@ use vfio_core::{
     CMDLINE_MAX_LEN, Cmdline, Error, Result, Root,
     change::{Artefact, Draft, Rebuild},
     host::{Availability, Kernel, Kernels},
+    layout::MODPROBE,
 };
 
 use crate::{Entry, Menu, MenuEntry, entries, parameters};
@@ -19,19 +21,33 @@ const CFG: &str = "boot/grub/grub.cfg";
 /// The script that binds devices, as it is named inside an initial RAM file system.
 const SCRIPT: &str = "scripts/init-top/deploy-vfio";
 
-/// What a generated menu must offer.
+/// What a generated menu must offer, and initial RAM file systems must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expected {
     entries: Vec<Entry>,
     default: Option<String>,
     parameters: Cmdline,
+    /// Whether files bind devices, at whatever entry.
+    by_file: bool,
 }
 
 impl Expected {
     /// What follows from the files as `draft` will have them.
     pub fn of(draft: &Draft<'_>) -> Result<Self, crate::Error> {
         let (entries, default) = entries(draft)?;
-        Ok(Self { entries, default, parameters: parameters(draft)? })
+        let by_file = draft.bytes(MODPROBE)?.is_some();
+        Ok(Self { entries, default, parameters: parameters(draft)?, by_file })
+    }
+
+    /// Whether nothing is expected of a boot menu of GRUB's.
+    fn needs_no_menu(&self) -> bool {
+        self.by_file && self.entries.is_empty() && self.parameters.is_empty()
+    }
+
+    /// Whether the normal entry is meant to have this word.
+    fn for_normal(&self, entry: &MenuEntry, word: &str) -> bool {
+        let recovery = entry.id.contains("-recovery-");
+        self.entries.is_empty() && !recovery && self.parameters.contains(word)
     }
 }
 
@@ -43,16 +59,20 @@ impl Expected {
 ///
 /// [`Error::Unverified`] with every reason found.
 pub fn verify(root: &Root, staged: &[Artefact], expected: &Expected) -> Result<()> {
+    let kernels = Kernels::read(root)?;
+    if expected.by_file {
+        check_files(staged, &kernels)?;
+    }
     let cfg = staged.iter().find(|artefact| artefact.what == Rebuild::BootMenu);
     let path = cfg.map_or(CFG, |artefact| artefact.staged.as_str());
     let Some(text) = root.text(path)? else {
-        return unverified(
-            "the boot menu was not generated",
-            vec![format!("/{path} does not exist")],
-        );
+        if expected.needs_no_menu() {
+            return Ok(());
+        }
+        let because = vec![format!("/{path} does not exist")];
+        return unverified("the boot menu was not generated", because);
     };
     let menu = Menu::parse(&text);
-    let kernels = Kernels::read(root)?;
     let mut faults = Vec::new();
     for entry in &expected.entries {
         match menu.top_level(&entry.id) {
@@ -64,7 +84,7 @@ pub fn verify(root: &Root, staged: &[Artefact], expected: &Expected) -> Result<(
             None => faults.push(format!("the menu has no entry `{}`", entry.id)),
         }
     }
-    check_others(root, &menu, expected, &mut faults)?;
+    check_others(root, staged, &menu, expected, &kernels, &mut faults)?;
     if let Some(default) = &expected.default
         && !(menu.defaults.contains(default) && menu.top_level(default).is_some())
     {
@@ -92,32 +112,58 @@ fn check_ours(entry: &Entry, found: &MenuEntry, expected: &Expected, faults: &mu
     }
 }
 
-/// The normal entry boots, and has nothing that belongs into entries of ours.
+/// The normal entries boot, with the parameters of a setup without a menu and no others of ours.
 fn check_others(
     root: &Root,
+    staged: &[Artefact],
     menu: &Menu,
     expected: &Expected,
+    kernels: &Kernels,
     faults: &mut Vec<String>,
 ) -> Result<()> {
-    let ours = |entry: &MenuEntry| entry.id.starts_with("deploy-vfio-");
-    let mut normal = menu.entries.iter().filter(|e| !ours(e) && !e.kernel.is_empty()).peekable();
-    let Some(first) = normal.peek() else {
+    let ours = |entry: &&MenuEntry| entry.id.starts_with("deploy-vfio-");
+    let normal: Vec<_> = menu.entries.iter().filter(|e| !ours(e) && !e.kernel.is_empty()).collect();
+    let Some(first) = normal.first() else {
         faults.push("the menu has no normal entry".into());
         return Ok(());
     };
     check_bootable(root, first, faults)?;
-    for entry in normal {
-        if entry.arguments.iter().any(|word| word.starts_with("deploy_vfio.")) {
+    for entry in &normal {
+        let foreign =
+            |word: &str| word.starts_with("deploy_vfio.") && !expected.for_normal(entry, word);
+        if entry.arguments.iter().any(foreign) {
             faults.push(format!("the normal entry `{}` would bind devices", entry.title));
         }
-        let static_setup = expected.entries.is_empty() && !entry.id.contains("-recovery-");
-        for word in expected.parameters.iter().filter(|_| static_setup) {
-            if !entry.arguments.contains(word) {
-                faults.push(format!("the normal entry `{}` lacks `{word}`", entry.title));
-            }
+    }
+    // Other systems, memory tests and the user's own entries get no parameters of ours.
+    let mut own: Vec<_> = normal.iter().filter(|e| e.id.starts_with("gnulinux-")).collect();
+    if own.is_empty() {
+        own.push(first);
+    }
+    for entry in own {
+        let wanted = expected.parameters.iter().filter(|word| expected.for_normal(entry, word));
+        for word in wanted.filter(|word| !entry.arguments.contains(word)) {
+            faults.push(format!("the normal entry `{}` lacks `{word}`", entry.title));
+        }
+        // The script leaves an older kernel alone that has no vfio-pci; the first must have it.
+        if std::ptr::eq(entry, first) || !lacks_vfio(entry, kernels) {
+            check_image(staged, entry, kernels, faults);
         }
     }
     Ok(())
+}
+
+/// The release of the kernel that an entry boots.
+fn release(entry: &MenuEntry) -> &str {
+    let file = entry.kernel.rsplit('/').next().unwrap_or_default();
+    file.strip_prefix("vmlinuz-").unwrap_or(file)
+}
+
+/// Whether an entry's kernel is known to have no vfio-pci at all.
+fn lacks_vfio(entry: &MenuEntry, kernels: &Kernels) -> bool {
+    let mut installed = kernels.installed.iter();
+    let kernel = installed.find(|kernel| kernel.release == release(entry));
+    kernel.is_some_and(|kernel| kernel.vfio_pci == Availability::Missing)
 }
 
 /// Kernel, initial RAM file system and root exist.
@@ -150,29 +196,56 @@ fn check_bootable(root: &Root, entry: &MenuEntry, faults: &mut Vec<String>) -> R
     Ok(())
 }
 
-/// The initial RAM file system that an entry of ours loads can bind devices.
+/// The initial RAM file system that an entry loads can bind devices, if the entry asks for it.
 fn check_image(
     staged: &[Artefact],
     entry: &MenuEntry,
     kernels: &Kernels,
     faults: &mut Vec<String>,
 ) {
-    let release = entry.kernel.rsplit('/').next().unwrap_or_default();
-    let release = release.strip_prefix("vmlinuz-").unwrap_or(release);
-    let images = staged.iter().filter(|artefact| artefact.what == Rebuild::Initramfs);
-    for image in images.filter(|artefact| artefact.path.ends_with(&format!("-{release}"))) {
-        let Some(listing) = &image.listing else { continue };
-        let has = |name: &str| listing.iter().any(|file| file.contains(name));
-        let mut missing = String::new();
-        if entry.arguments.value("deploy_vfio.bind").is_some() && !has(SCRIPT) {
-            let _ = write!(missing, " {SCRIPT}");
-        }
-        let kernel: Option<&Kernel> = kernels.installed.iter().find(|k| k.release == release);
-        if kernel.is_none_or(|k| k.vfio_pci != Availability::BuiltIn) && !has("vfio-pci.ko") {
-            missing.push_str(" vfio-pci");
-        }
-        if !missing.is_empty() {
+    if entry.arguments.value("deploy_vfio.entry").is_none() {
+        return;
+    }
+    let release = release(entry);
+    for image in images(staged).filter(|image| image.path.ends_with(&format!("-{release}"))) {
+        if let Some(missing) = lacks(image, release, kernels, SCRIPT) {
             faults.push(format!("/{} for entry `{}` lacks{missing}", image.path, entry.id));
         }
     }
+}
+
+/// Every initial RAM file system holds the files that bind devices.
+fn check_files(staged: &[Artefact], kernels: &Kernels) -> Result<()> {
+    let mut faults = Vec::new();
+    for kernel in &kernels.installed {
+        let of_kernel = |image: &&Artefact| Some(&image.path) == kernel.initrd.as_ref();
+        for image in images(staged).filter(of_kernel) {
+            let missing = lacks(image, &kernel.release, kernels, MODPROBE);
+            faults.extend(missing.map(|missing| format!("/{} lacks{missing}", image.path)));
+        }
+    }
+    match faults.is_empty() {
+        true => Ok(()),
+        false => unverified("the initramfs would not bind what was planned", faults),
+    }
+}
+
+fn images(staged: &[Artefact]) -> impl Iterator<Item = &Artefact> {
+    staged.iter().filter(|artefact| artefact.what == Rebuild::Initramfs)
+}
+
+/// What an initial RAM file system does not hold of `file` and vfio-pci; `None` when it has all,
+/// and when nothing could list it.
+fn lacks(image: &Artefact, release: &str, kernels: &Kernels, file: &str) -> Option<String> {
+    let listing = image.listing.as_ref()?;
+    let has = |name: &str| listing.iter().any(|path| path.contains(name));
+    let mut missing = String::new();
+    if !has(file) {
+        let _ = write!(missing, " {file}");
+    }
+    let kernel: Option<&Kernel> = kernels.installed.iter().find(|k| k.release == release);
+    if kernel.is_none_or(|k| k.vfio_pci != Availability::BuiltIn) && !has("vfio-pci.ko") {
+        missing.push_str(" vfio-pci");
+    }
+    (!missing.is_empty()).then_some(missing)
 }

@@ -10,14 +10,24 @@ use vfio_core::{
     CMDLINE_MAX_LEN, Cmdline,
     change::Draft,
     host::{Initramfs, Kernel, Machine, Vendor},
+    layout::ENTRIES_D,
 };
 
-use crate::{Entry, Error, roles::is_intel_graphics};
+use crate::{
+    Entry, Error,
+    file::{self, MODPROBE},
+    roles::is_intel_graphics,
+};
 
 /// The IOMMU's kernel parameters, for every entry alike.
 pub const FRAGMENT: &str = "etc/deploy-vfio/cmdline.d/10-iommu.conf";
+/// The kernel parameters of a setup without a menu, for the normal entry.
+pub const FIXED: &str = "etc/deploy-vfio/cmdline.d/15-static.conf";
 const SCRIPT: &str = "etc/initramfs-tools/scripts/init-top/deploy-vfio";
 const HOOK: &str = "etc/initramfs-tools/hooks/deploy-vfio";
+
+/// Keeps the firmware's framebuffer off every display.
+const FRAMEBUFFER: &str = "initcall_blacklist=sysfb_init";
 
 /// The kernel's buffer for `vfio-pci.ids=`, its final zero excluded (`vfio_pci.c`).
 const IDS_MAX_LEN: usize = 1023;
@@ -56,22 +66,28 @@ pub fn arguments(entry: &Entry, how: Binding, machine: &Machine) -> Result<Argum
             let items: Vec<String> = entry.bind.iter().map(item).collect();
             (format!("deploy_vfio.bind={}", items.join(",")), CMDLINE_MAX_LEN)
         }
-        Binding::ById => {
-            tell_apart(entry, machine)?;
-            let ids = entry.bind.iter().map(|(_, v, d)| format!("{v:04x}:{d:04x}"));
-            let ids: Vec<String> = ids.collect::<BTreeSet<_>>().into_iter().collect();
-            let limit = IDS_MAX_LEN + "vfio-pci.ids=".len();
-            (format!("vfio-pci.ids={}", ids.join(",")), limit)
-        }
+        Binding::ById => (format!("vfio-pci.ids={}", ids(entry, machine)?), CMDLINE_MAX_LEN),
     };
     if bind.len() > limit {
         return Err(Error::TooLong { devices: entry.bind.len(), len: bind.len(), limit });
     }
-    let framebuffer = if entry.gives_away_boot_vga { "initcall_blacklist=sysfb_init" } else { "" };
+    let framebuffer = if entry.gives_away_boot_vga { FRAMEBUFFER } else { "" };
     Ok(Arguments {
         always: Cmdline::from(format!("deploy_vfio.entry={} {bind}", entry.id).as_str()),
         before_6_1: Cmdline::from(framebuffer),
     })
+}
+
+/// The ids of all devices of an entry as `vfio-pci` takes them, sorted, each once.
+pub(crate) fn ids(entry: &Entry, machine: &Machine) -> Result<String, Error> {
+    tell_apart(entry, machine)?;
+    let ids = entry.bind.iter().map(|(_, v, d)| format!("{v:04x}:{d:04x}"));
+    let ids = ids.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(",");
+    if ids.len() > IDS_MAX_LEN {
+        let (devices, len) = (entry.bind.len(), ids.len());
+        return Err(Error::TooLong { devices, len, limit: IDS_MAX_LEN });
+    }
+    Ok(ids)
 }
 
 /// Refuses ids that a device of the host has too.
@@ -81,13 +97,15 @@ fn tell_apart(entry: &Entry, machine: &Machine) -> Result<(), Error> {
         let same = |&&(_, v, d): &&(_, u16, u16)| (v, d) == (device.vendor, device.device);
         let twin = entry.bind.iter().find(same).filter(|_| !goes);
         if let Some(&(guest, ..)) = twin {
-            return Err(Error::SharedIds { ids: device.ids(), guest, host: device.address });
+            let (ids, host) = (device.ids(), device.address);
+            return Err(Error::SharedIds { ids, guest, host, by_file: false });
         }
     }
     Ok(())
 }
 
-/// Writes what all entries share: the IOMMU's parameters and the initramfs script.
+/// Writes what all entries of a menu share: the IOMMU's parameters and the initramfs script. A
+/// setup without a menu goes.
 ///
 /// The entries themselves are the boot loader's: give it each one's title and [`arguments`].
 pub fn bind(
@@ -100,6 +118,101 @@ pub fn bind(
     for entry in entries {
         arguments(entry, how, machine)?;
     }
+    if is_fixed(draft)? {
+        draft.note("the boot menu takes the place of `deploy-vfio static`, which goes");
+    }
+    remove_fixed(draft)?;
+    switch_iommu_on(draft, machine, entries)?;
+    write_scripts(draft)
+}
+
+/// Takes away all that [`bind`] writes, but for what a setup without a menu uses as well.
+pub fn unbind(draft: &mut Draft<'_>) -> Result<(), Error> {
+    if !is_fixed(draft)? {
+        [FRAGMENT, SCRIPT, HOOK].into_iter().for_each(|path| draft.remove(path));
+    }
+    Ok(())
+}
+
+/// Writes a setup without a menu as kernel parameters of the normal entry; one as files goes.
+///
+/// A menu must go as well, since its entries would get the parameters too: it is the boot
+/// loader's to remove.
+///
+/// # Errors
+///
+/// What [`arguments`] refuses; a system whose initramfs cannot be given the script.
+pub fn bind_by_parameters(
+    draft: &mut Draft<'_>,
+    machine: &Machine,
+    entry: &Entry,
+    how: Binding,
+) -> Result<(), Error> {
+    supported(machine)?;
+    let mut words = arguments(entry, how, machine)?.always;
+    words.extend(&framebuffer(draft, machine, entry));
+    remove_fixed(draft)?;
+    switch_iommu_on(draft, machine, std::slice::from_ref(entry))?;
+    write_fixed(draft, entry, &words)?;
+    write_scripts(draft)
+}
+
+/// Writes the parameters of a setup without a menu, or takes them away when there are none.
+pub(crate) fn write_fixed(
+    draft: &mut Draft<'_>,
+    entry: &Entry,
+    words: &Cmdline,
+) -> Result<(), Error> {
+    if words.is_empty() {
+        draft.remove(FIXED);
+        return Ok(());
+    }
+    Ok(draft.write(FIXED, format!("# Managed by deploy-vfio: {}.\n{words}\n", entry.title))?)
+}
+
+/// What keeps the firmware's framebuffer off the displays of a setup without a menu: nothing where
+/// no installed kernel needs it.
+pub(crate) fn framebuffer(draft: &mut Draft<'_>, machine: &Machine, entry: &Entry) -> Cmdline {
+    let versions = || machine.kernels.installed.iter().map(Kernel::version);
+    let old = |version: (u32, u32)| version < (6, 1) && version != (0, 0);
+    if !entry.gives_away_boot_vga || !versions().any(old) {
+        return Cmdline::default();
+    }
+    if !versions().all(old) {
+        draft.note(format!(
+            "{FRAMEBUFFER} is for the kernels before 6.1, but stands for all: the others show \
+             nothing on the way up either, until the display's driver loads"
+        ));
+    }
+    FRAMEBUFFER.into()
+}
+
+/// Whether a setup without a menu is deployed, as parameters or as files.
+pub fn is_fixed(draft: &Draft<'_>) -> Result<bool, Error> {
+    Ok(draft.bytes(FIXED)?.is_some() || draft.bytes(MODPROBE)?.is_some())
+}
+
+/// Takes a setup without a menu away, but for what a menu uses as well.
+pub fn unbind_fixed(draft: &mut Draft<'_>) -> Result<(), Error> {
+    remove_fixed(draft)?;
+    if draft.names(ENTRIES_D)?.is_empty() {
+        [FRAGMENT, SCRIPT, HOOK].into_iter().for_each(|path| draft.remove(path));
+    }
+    Ok(())
+}
+
+/// Removes what nothing but a setup without a menu uses.
+fn remove_fixed(draft: &mut Draft<'_>) -> Result<(), Error> {
+    draft.remove(FIXED);
+    file::remove(draft)
+}
+
+/// Writes the IOMMU's parameters, where it needs any for these entries.
+pub(crate) fn switch_iommu_on(
+    draft: &mut Draft<'_>,
+    machine: &Machine,
+    entries: &[Entry],
+) -> Result<(), Error> {
     let parameters = iommu_parameters(machine, entries);
     if parameters.is_empty() {
         draft.remove(FRAGMENT);
@@ -107,17 +220,21 @@ pub fn bind(
         let text = format!("# Managed by deploy-vfio: switches the IOMMU on.\n{parameters}\n");
         draft.write(FRAGMENT, text)?;
     }
+    Ok(())
+}
+
+fn write_scripts(draft: &mut Draft<'_>) -> Result<(), Error> {
     draft.write_executable(SCRIPT, include_str!("../assets/init-top-deploy-vfio"))?;
     draft.write_executable(HOOK, include_str!("../assets/initramfs-hook-deploy-vfio"))?;
     Ok(())
 }
 
-/// Takes away all that [`bind`] writes.
-pub fn unbind(draft: &mut Draft<'_>) {
-    [FRAGMENT, SCRIPT, HOOK].into_iter().for_each(|path| draft.remove(path));
+/// Removes the script that binds by parameters.
+pub(crate) fn remove_scripts(draft: &mut Draft<'_>) {
+    [SCRIPT, HOOK].into_iter().for_each(|path| draft.remove(path));
 }
 
-fn supported(machine: &Machine) -> Result<(), Error> {
+pub(crate) fn supported(machine: &Machine) -> Result<(), Error> {
     let what = match machine.boot.initramfs {
         Initramfs::InitramfsTools => return Ok(()),
         Initramfs::Dracut => "dracut builds the initial RAM file system here",

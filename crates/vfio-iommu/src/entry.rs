@@ -86,12 +86,16 @@ pub fn everything(
     Ok(entry(host, &picked, names))
 }
 
-fn picked<'b, 'm>(bundles: &'b [Bundle<'m>], chosen: &Chosen) -> Vec<&'b Bundle<'m>> {
+pub(crate) fn picked<'b, 'm>(bundles: &'b [Bundle<'m>], chosen: &Chosen) -> Vec<&'b Bundle<'m>> {
     let goes = |bundle: &&Bundle<'_>| bundle.groups.iter().all(|g| chosen.groups.contains(g));
     bundles.iter().filter(goes).collect()
 }
 
-fn entry(host: Option<&Device>, bound: &[&Bundle<'_>], names: &dyn Fn(&Device) -> String) -> Entry {
+pub(crate) fn entry(
+    host: Option<&Device>,
+    bound: &[&Bundle<'_>],
+    names: &dyn Fn(&Device) -> String,
+) -> Entry {
     let mut devices: Vec<&Device> = bound.iter().flat_map(|bundle| bundle.bindable()).collect();
     devices.sort_by_key(|device| device.address);
     let (id, desktop) = match host {

@@ -65,6 +65,8 @@ pub enum Error {
         guest: Address,
         /// The device that is not.
         host: Address,
+        /// Whether files were to bind them, instead of kernel parameters.
+        by_file: bool,
     },
     /// More devices than fit on a kernel's command line.
     #[error("the {devices} devices of one boot entry need {len} bytes on the kernel command line")]
@@ -82,6 +84,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same about a setup as files.
+    pub(crate) fn by_file(self) -> Self {
+        match self {
+            Self::SharedIds { ids, guest, host, .. } => {
+                Self::SharedIds { ids, guest, host, by_file: true }
+            }
+            other => other,
+        }
+    }
+
     pub(crate) fn word(word: &str, what: &'static str, form: &'static str) -> Self {
         Self::Word { word: word.chars().take(40).collect(), what, form }
     }
@@ -186,6 +198,9 @@ impl Advice for Error {
             Self::Nothing { left_out, .. } => nothing_help(left_out),
             Self::NoDisplay { .. } => {
                 one("leave one display out of the selection, or add `--allow headless`")
+            }
+            Self::SharedIds { by_file: true, .. } => {
+                one("`deploy-vfio static grub` and `deploy-vfio multiboot` bind by address")
             }
             Self::SharedIds { .. } => {
                 one("leave out `--by-id`: binding by address tells them apart")

@@ -3,8 +3,11 @@
 //!
 //! The way through it: [`select`] turns the user's [`Selection`] into groups ([`Chosen`]),
 //! [`entries`] into boot entries ([`Entry`]), of which [`choose`] picks the default; [`bind`]
-//! drafts the files they share and [`arguments`] gives each its kernel parameters. Everything is
-//! a pure function of [`vfio_core::host::Machine`]; nothing here reads a file.
+//! drafts the files they share and [`arguments`] gives each its kernel parameters. A setup without
+//! a menu is one entry for every boot: [`fixed`] decides it from a [`Request`], and
+//! [`bind_by_parameters`] or [`bind_by_file`] drafts it. A menu and the two kinds of fixed setup
+//! take each other's place. Everything is a pure function of [`vfio_core::host::Machine`] and of
+//! what a draft holds; nothing here reads the disk.
 //!
 //! Invariants, each a property test over random machines:
 //!
@@ -24,8 +27,11 @@ mod choice;
 mod diagnosis;
 mod entry;
 mod error;
+mod file;
+mod fixed;
 mod keyboard;
 mod meant;
+mod modprobe;
 mod passphrase;
 mod protect;
 mod reason;
@@ -33,11 +39,16 @@ mod roles;
 mod select;
 mod selection;
 
-pub use bind::{Arguments, Binding, FRAGMENT, arguments, bind, unbind};
+pub use bind::{
+    Arguments, Binding, FIXED, FRAGMENT, arguments, bind, bind_by_parameters, is_fixed, unbind,
+    unbind_fixed,
+};
 pub use choice::{Choice, choose, screen_note};
 pub use diagnosis::Diagnosis;
 pub use entry::{Entry, entries, everything};
 pub use error::Error;
+pub use file::{INITRAMFS_MODULES, MODPROBE, MODULES_LOAD, bind_by_file};
+pub use fixed::{Request, fixed};
 pub use meant::{meant, no_groups};
 pub use passphrase::prompt_warning;
 pub use protect::{protected, protected_groups, why_protected};

@@ -85,6 +85,8 @@ pub enum Reason {
     LastDisplay,
     /// The display of the processor or of the board; soft.
     IntegratedDisplay,
+    /// It was picked to drive the host's desktop in a setup without a menu.
+    Desktop,
     /// A chipset function no guest has a use for, in a group of nothing else; soft.
     Housekeeping,
 }
@@ -126,6 +128,7 @@ impl fmt::Display for Reason {
             }
             Self::LastDisplay => f.write_str("the host's only display"),
             Self::IntegratedDisplay => f.write_str("integrated display"),
+            Self::Desktop => f.write_str("drives the desktop"),
             Self::Housekeeping => f.write_str("chipset function"),
         }
     }

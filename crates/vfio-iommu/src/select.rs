@@ -8,7 +8,7 @@ use std::{
     fmt,
 };
 
-use vfio_core::{Address, host::Machine};
+use vfio_core::{Address, change::Draft, host::Machine};
 
 use crate::{
     Allow, Error, Reason, Selection,
@@ -31,6 +31,14 @@ pub struct Chosen {
     pub notes: Vec<String>,
     /// Whether the host may be left without a display.
     pub headless: bool,
+}
+
+impl Chosen {
+    /// Says beside the plan what was left out, and what else there is to know.
+    pub fn tell(&self, draft: &mut Draft<'_>) {
+        let left_out = self.left_out.iter().map(|left| format!("stays with the host: {left}"));
+        left_out.chain(self.notes.iter().cloned()).for_each(|note| draft.note(note));
+    }
 }
 
 /// Groups that stay with the host together, and why.
@@ -134,7 +142,7 @@ fn verdict(
 }
 
 /// The group of a bundle that the user named by number.
-fn named(bundle: &Bundle<'_>, selection: &Selection) -> Option<u32> {
+pub(crate) fn named(bundle: &Bundle<'_>, selection: &Selection) -> Option<u32> {
     bundle.groups.iter().copied().find(|group| selection.names(*group))
 }
 

@@ -1,4 +1,4 @@
-//! What must hold for every boot entry that was written, on every machine.
+//! What must hold for every boot entry, and for a setup without a menu, on every machine.
 
 use std::{collections::BTreeSet, fs, io, path::Path};
 
@@ -18,6 +18,51 @@ pub fn entries(root: &Path) -> io::Result<Vec<(String, BTreeSet<String>)>> {
     }
     entries.sort();
     Ok(entries)
+}
+
+/// Where kernel parameters of a setup without a menu lie, and what modprobe is told.
+const FIXED: [&str; 2] =
+    ["etc/deploy-vfio/cmdline.d/15-static.conf", "etc/modprobe.d/deploy-vfio.conf"];
+
+/// The addresses that a setup without a menu below `root` binds, by address or by id; `None` when
+/// there is no such setup.
+pub fn fixed(machine: &Description, root: &Path) -> io::Result<Option<BTreeSet<String>>> {
+    let mut all: Option<BTreeSet<String>> = None;
+    for path in FIXED.iter().map(|path| root.join(path)).filter(|path| path.exists()) {
+        let text = fs::read_to_string(path)?;
+        let mut found = bound(&text);
+        let lists = text.split_whitespace();
+        let lists =
+            lists.filter_map(|w| w.strip_prefix("vfio-pci.").unwrap_or(w).strip_prefix("ids="));
+        let ids: Vec<&str> = lists.flat_map(|list| list.split(',')).collect();
+        let named = |device: &&DeviceDescription| {
+            let (vendor, id) = device.ids();
+            ids.contains(&format!("{vendor:04x}:{id:04x}").as_str())
+        };
+        found.extend(machine.devices.iter().filter(named).map(|device| device.addr.clone()));
+        all.get_or_insert_default().extend(found);
+    }
+    Ok(all)
+}
+
+/// Whether no device that the host keeps is driven by a module that is blacklisted below `root`.
+pub fn check_blacklist(
+    machine: &Description,
+    root: &Path,
+    bound: &BTreeSet<String>,
+) -> Result<(), String> {
+    let text = fs::read_to_string(root.join(FIXED[1])).unwrap_or_default();
+    for module in text.lines().filter_map(|line| line.strip_prefix("blacklist ")) {
+        let drives = |device: &&DeviceDescription| {
+            let names = device.modules.iter().chain(&device.driver);
+            let same = names.map(|name| name.replace('-', "_")).any(|name| name == module);
+            same && !bound.contains(&device.addr)
+        };
+        if let Some(device) = machine.devices.iter().find(drives) {
+            return Err(format!("{module} is blacklisted, and {} needs it", device.addr));
+        }
+    }
+    Ok(())
 }
 
 /// The addresses of all `deploy_vfio.bind=ADDRESS=IDS,…` words in a text.
@@ -86,5 +131,29 @@ mod tests {
         assert!(refused("0000:99:00.0").contains("exist"));
         let first = "0000:01:00.0,0000:01:00.1,0000:01:00.2,0000:01:00.3";
         assert!(refused(&format!("{first},0000:04:00.0,0000:04:00.1")).contains("no display"));
+    }
+
+    #[test]
+    fn finds_what_a_setup_without_a_menu_takes() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../machines/two-gpus.json");
+        let machine = Description::read(&file).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let found = || fixed(&machine, dir.path()).unwrap().map(Vec::from_iter);
+        assert_eq!(found(), None);
+        write(FIXED[0], "quiet vfio-pci.ids=8086:1539\n");
+        assert_eq!(found().unwrap(), ["0000:05:00.0"]);
+        write(FIXED[0], "deploy_vfio.bind=0000:01:00.0=10de:1f02\n");
+        write(FIXED[1], "options vfio-pci ids=1002:67df,1002:aaf0\nblacklist snd_hda_intel\n");
+        let bound = fixed(&machine, dir.path()).unwrap().unwrap();
+        assert_eq!(Vec::from_iter(&bound), ["0000:01:00.0", "0000:04:00.0", "0000:04:00.1"]);
+        let harm = check_blacklist(&machine, dir.path(), &bound).unwrap_err();
+        assert_eq!(harm, "snd_hda_intel is blacklisted, and 0000:00:1f.3 needs it");
+        write(FIXED[1], "blacklist amdgpu\n");
+        check_blacklist(&machine, dir.path(), &bound).unwrap();
     }
 }

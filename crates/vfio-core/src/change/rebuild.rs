@@ -46,6 +46,30 @@ exec chroot "$@""#;
 #[derive(Clone, Copy, Debug)]
 pub struct Programs;
 
+impl Programs {
+    /// The initial RAM file systems that are in place on the running system, each with the files
+    /// inside where it can be listed; none of another root, where that takes root's rights.
+    pub fn images(&self, root: &Root) -> Result<Vec<Artefact>> {
+        if !root.is_host() {
+            return Ok(Vec::new());
+        }
+        let interrupt = Interrupt::new();
+        let job =
+            Job { tag: "", progress: &|_| (), interrupt: &interrupt, lock: None, output: &|_| () };
+        let calls = match generators::calls(root, Rebuild::Initramfs, job.tag) {
+            Err(Error::Refused { .. }) => return Ok(Vec::new()),
+            calls => calls?,
+        };
+        let mut images = Vec::new();
+        for artefact in calls.into_iter().filter_map(|call| call.writes) {
+            let in_place = Artefact { staged: artefact.path.clone(), ..artefact };
+            let listing = listing(root, &in_place, &job)?;
+            images.push(Artefact { listing, ..in_place });
+        }
+        Ok(images)
+    }
+}
+
 impl Rebuilder for Programs {
     fn by_hand(&self, root: &Root, what: Rebuild) -> Vec<String> {
         generators::by_hand(root, what)

@@ -91,6 +91,7 @@ fn device_record(device: &Device, detail: &Detail) -> record::Device {
         driver: maybe(device.driver.as_ref()),
         driver_override: maybe(detail.driver_override.as_ref()),
         modules: words(&detail.modules),
+        built_in: words(&detail.built_in),
         modalias: maybe(device.modalias.as_ref()),
         group: device.group,
         boot_vga: device.boot_vga,
@@ -124,6 +125,7 @@ fn device(record: record::Device) -> (Device, Detail) {
         numa_node: record.numa_node,
         reset_methods: plain(record.reset_methods),
         modules: plain(record.modules),
+        built_in: plain(record.built_in),
         name: record.name.0,
     };
     (device, detail)

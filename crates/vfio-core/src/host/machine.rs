@@ -1,6 +1,6 @@
 //! Everything that planning asks of a machine, in one value.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Address, Result, Root,
@@ -54,21 +54,29 @@ impl Machine {
     }
 }
 
-/// Details with names, and with the modules that the running kernel, else the newest, has.
+/// Details with names, and with the drivers that any installed kernel has, the running one's first.
 fn details(root: &Root, pci: &Pci, kernels: &Kernels) -> Result<BTreeMap<Address, Detail>> {
     let names = Names::read(root, pci)?;
-    let newest = kernels.installed.first().map(|kernel| &kernel.release);
-    let modules = match kernels.running.as_ref().or(newest) {
-        Some(release) => Modules::read(root, release)?,
-        None => Modules::default(),
-    };
+    let installed = kernels.installed.iter().map(|kernel| &kernel.release);
+    let mut releases: Vec<&String> = kernels.running.iter().chain(installed).collect();
+    let mut seen = BTreeSet::new();
+    releases.retain(|release| seen.insert(*release));
+    let of_release = |release: &&String| Modules::read(root, release);
+    let modules: Vec<Modules> = releases.iter().map(of_release).collect::<Result<_>>()?;
     let mut details = BTreeMap::new();
     for device in pci.devices() {
         let mut detail = Detail::read(root, device.address)?;
         detail.name = names.describe(device).into_owned();
-        detail.modules =
-            device.modalias.as_deref().map(|alias| modules.candidates(alias)).unwrap_or_default();
+        if let Some(alias) = &device.modalias {
+            detail.modules = each_once(modules.iter().flat_map(|of| of.candidates(alias)));
+            detail.built_in = each_once(modules.iter().flat_map(|of| of.built_in(alias)));
+        }
         details.insert(device.address, detail);
     }
     Ok(details)
+}
+
+fn each_once(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    names.filter(|name| seen.insert(name.clone())).collect()
 }

@@ -7,6 +7,7 @@ mod asked;
 mod attr;
 mod block;
 mod boot;
+mod by_id;
 mod convert;
 
 mod cpu;

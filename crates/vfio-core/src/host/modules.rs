@@ -1,6 +1,7 @@
-//! Which kernel modules may drive a device: the aliases in `/lib/modules/RELEASE/modules.alias`.
+//! Which kernel modules may drive a device: the aliases in `/lib/modules/RELEASE/modules.alias`,
+//! and in `modules.builtin.modinfo` those of the drivers that are part of the kernel's image.
 //!
-//! The file has some ten thousand patterns for PCI devices. Nearly all begin with a vendor's id,
+//! The first has some ten thousand patterns for PCI devices. Nearly all begin with a vendor's id,
 //! so they are kept by that beginning and a device is matched against its own vendor's only.
 
 use std::collections::BTreeMap;
@@ -13,6 +14,13 @@ const VENDOR: usize = "pci:v000010DE".len();
 /// The aliases for PCI devices of one kernel; none when its modules are not there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Modules {
+    loadable: Aliases,
+    built_in: Aliases,
+}
+
+/// The patterns of one file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Aliases {
     /// Pattern and module, in the file's order.
     aliases: Vec<(String, String)>,
     /// Which of them begin with a vendor; those for any vendor stand under the empty text.
@@ -23,15 +31,64 @@ impl Modules {
     /// Reads the aliases of the kernel `release`; empty when it has no modules.
     pub fn read(root: &Root, release: &str) -> Result<Self> {
         let dirs = ["lib/modules", "usr/lib/modules"];
-        let found =
-            dirs.iter().find_map(|dir| text(root, &format!("{dir}/{release}/modules.alias")));
-        Ok(Self::parse(&found.unwrap_or_default()))
+        let file = |name: &str| {
+            let paths = dirs.map(|dir| format!("{dir}/{release}/{name}"));
+            paths.iter().find_map(|path| text(root, path)).unwrap_or_default()
+        };
+        Ok(Self {
+            loadable: Aliases::parse(&file("modules.alias")),
+            built_in: Aliases::of_image(&file("modules.builtin.modinfo")),
+        })
     }
 
     /// The modules that may drive the device with this modalias, each once, in the order in which
     /// `modprobe` would load them.
     #[must_use]
     pub fn candidates(&self, modalias: &str) -> Vec<String> {
+        self.loadable.matching(modalias)
+    }
+
+    /// The same for drivers that are part of the kernel's image, and so come before any module.
+    #[must_use]
+    pub fn built_in(&self, modalias: &str) -> Vec<String> {
+        self.built_in.matching(modalias)
+    }
+}
+
+impl Aliases {
+    /// Lines `alias PATTERN MODULE`.
+    fn parse(text: &str) -> Self {
+        let mut aliases = Self::default();
+        for line in text.lines() {
+            let rest = line.strip_prefix("alias ");
+            if let Some((pattern, module)) = rest.and_then(|rest| rest.trim_end().rsplit_once(' '))
+            {
+                aliases.add(pattern, module);
+            }
+        }
+        aliases
+    }
+
+    /// `MODULE.alias=PATTERN` among others, each ended by a NUL byte.
+    fn of_image(text: &str) -> Self {
+        let mut aliases = Self::default();
+        for (module, pattern) in text.split('\0').filter_map(|item| item.split_once(".alias=")) {
+            aliases.add(pattern.trim_end(), module);
+        }
+        aliases
+    }
+
+    fn add(&mut self, pattern: &str, module: &str) {
+        if !pattern.starts_with("pci:") {
+            return;
+        }
+        let vendor = pattern.get(..VENDOR).filter(|vendor| !vendor.contains(['*', '?', '[']));
+        let key = vendor.unwrap_or_default().to_owned();
+        self.by_vendor.entry(key).or_default().push(self.aliases.len());
+        self.aliases.push((pattern.to_owned(), module.to_owned()));
+    }
+
+    fn matching(&self, modalias: &str) -> Vec<String> {
         let of = |key: &str| self.by_vendor.get(key).map_or(&[][..], Vec::as_slice).iter().copied();
         let mut at: Vec<_> = of(modalias.get(..VENDOR).unwrap_or_default()).chain(of("")).collect();
         at.sort_unstable();
@@ -43,21 +100,6 @@ impl Modules {
             }
         }
         found
-    }
-
-    fn parse(text: &str) -> Self {
-        let mut modules = Self::default();
-        for line in text.lines() {
-            let Some(rest) = line.strip_prefix("alias ").filter(|l| l.starts_with("pci:")) else {
-                continue;
-            };
-            let Some((pattern, module)) = rest.trim_end().rsplit_once(' ') else { continue };
-            let vendor = pattern.get(..VENDOR).filter(|vendor| !vendor.contains(['*', '?', '[']));
-            let key = vendor.unwrap_or_default().to_owned();
-            modules.by_vendor.entry(key).or_default().push(modules.aliases.len());
-            modules.aliases.push((pattern.to_owned(), module.to_owned()));
-        }
-        modules
     }
 }
 
@@ -153,6 +195,20 @@ mod tests {
     }
 
     #[test]
+    fn drivers_of_the_kernel_s_image_stand_apart() {
+        let usb = "pci:v000010DEd00001ADAsv00001462sd00003909bc0Csc03i30";
+        let tree = Tree::new().file(
+            "lib/modules/7.0/modules.builtin.modinfo",
+            b"xhci_pci.license=GPL\0xhci_pci.alias=pci:v*d*sv*sd*bc0Csc03i30*\0\
+              x.alias=usb:v1\0.alias=\0alias=pci:\0\xff\0xhci_pci.alias=pci:v000010DEd*\0",
+        );
+        let modules = Modules::read(&tree.root(), "7.0").unwrap();
+        assert_eq!(modules.built_in(usb), ["xhci_pci"]);
+        assert_eq!(modules.candidates(usb), Vec::<String>::new());
+        assert_eq!(modules.built_in("pci:v00001234"), Vec::<String>::new());
+    }
+
+    #[test]
     fn matches_as_the_shell_does() {
         for (pattern, text, expected) in [
             ("", "", true),
@@ -177,7 +233,8 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics(text in "(alias pci:|[\\PC\n]){0,20}", p in "[\\]\\[*?!^abc-]{0,12}", t in "[a-c]{0,12}") {
-            let _ = (Modules::parse(&text).candidates(GPU), matches(p.as_bytes(), t.as_bytes()));
+            let _ = (Aliases::parse(&text), Aliases::of_image(&text).matching(GPU));
+            let _ = matches(p.as_bytes(), t.as_bytes());
         }
 
         #[test]

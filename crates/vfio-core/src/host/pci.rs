@@ -96,15 +96,17 @@ pub struct Detail {
     pub numa_node: Option<u32>,
     /// How the kernel can reset it (`flr`, `bus`, …), best first; empty when it cannot.
     pub reset_methods: Vec<String>,
-    /// The modules whose aliases match it; empty when nobody asked `modules.alias`.
+    /// The modules of any installed kernel whose aliases match it; empty when nobody asked.
     pub modules: Vec<String>,
+    /// Drivers for it that are part of an installed kernel's image; empty when nobody asked.
+    pub built_in: Vec<String>,
     /// What `pci.ids` calls it; empty when nobody asked.
     pub name: String,
 }
 
 impl Detail {
-    /// Reads the details of the device at `address` from sysfs, so without `modules` and `name`;
-    /// all are absent when it is not there.
+    /// Reads the details of the device at `address` from sysfs, so without modules and name; all
+    /// are absent when it is not there.
     pub fn read(root: &Root, address: Address) -> Result<Self> {
         let Some(dir) = root.dir(&format!("{DEVICES}/{address}"))? else {
             return Ok(Self::default());

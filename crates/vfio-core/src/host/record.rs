@@ -87,6 +87,8 @@ record! {
         driver: Option<Word>,
         driver_override: Option<Word>,
         modules: Vec<Word>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        built_in: Vec<Word>,
         modalias: Option<Word>,
         group: Option<u32>,
         boot_vga: Option<bool>,

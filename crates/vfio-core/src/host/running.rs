@@ -5,7 +5,7 @@
 
 use crate::{
     Address, Cmdline, CpuList, Result, Root,
-    host::{AskedPages, Device, Machine, Memory},
+    host::{AskedPages, Device, Machine, Memory, by_id},
     layout::{CMDLINE_D, DEFAULT_ENTRY, ENTRIES_D, RUNTIME_HUGEPAGES, VFIO_PCI, words},
 };
 
@@ -27,6 +27,9 @@ pub struct Running {
     pub findings: Vec<Finding>,
 }
 
+/// How the entries of a setup without a menu begin; the address of the host's display follows.
+const STATIC: &str = "static-";
+
 /// One device of a `deploy_vfio.bind=` list.
 struct Promise {
     address: Address,
@@ -45,6 +48,9 @@ impl Running {
         for promise in &promises {
             let finding = bound(machine, promise);
             running.findings.push(finding);
+        }
+        for ids in by_id::promised(root, line)? {
+            running.findings.extend(bound_by_id(machine, ids));
         }
         running.screens(machine);
         running.pages(root, machine)?;
@@ -78,6 +84,12 @@ impl Running {
         let mut wanted = Cmdline::default();
         let deployed = !root.names(ENTRIES_D)?.is_empty();
         match self.entry.clone() {
+            Some(entry) if entry.starts_with(STATIC) => {
+                wanted.extend(&fragments(root)?);
+                let deployed = wanted.value("deploy_vfio.entry").is_some();
+                let how = if deployed { "" } else { ", which is no longer deployed: reboot" };
+                self.say(deployed, format!("started with the setup of `deploy-vfio static`{how}"));
+            }
             Some(entry) => {
                 let text = root.text(&format!("{ENTRIES_D}/{entry}.conf"))?;
                 let Some(text) = text else {
@@ -182,9 +194,20 @@ fn isolated(machine: &Machine, name: &str, asked: &str) -> Finding {
 
 fn promise(item: &str) -> Option<Promise> {
     let (address, ids) = item.split_once('=')?;
-    let (vendor, device) = ids.split_once(':')?;
-    let hex = |text| u16::from_str_radix(text, 16).ok();
-    Some(Promise { address: address.parse().ok()?, ids: (hex(vendor)?, hex(device)?) })
+    Some(Promise { address: address.parse().ok()?, ids: by_id::pair(ids)? })
+}
+
+/// What became of every device with these ids.
+fn bound_by_id(machine: &Machine, ids: (u16, u16)) -> Vec<Finding> {
+    let same = machine.pci.devices().iter().filter(|d| (d.vendor, d.device) == ids);
+    let found: Vec<_> =
+        same.map(|d| bound(machine, &Promise { address: d.address, ids })).collect();
+    if found.is_empty() {
+        let text =
+            format!("no device is {:04x}:{:04x}, which should be on {VFIO_PCI}", ids.0, ids.1);
+        return vec![Finding { ok: false, text }];
+    }
+    found
 }
 
 fn bound(machine: &Machine, promise: &Promise) -> Finding {
@@ -216,7 +239,8 @@ fn bound(machine: &Machine, promise: &Promise) -> Finding {
 /// Where devices with these ids sit now, besides the one that the running entry keeps.
 fn elsewhere(machine: &Machine, promise: &Promise, ids: &str) -> String {
     let entry = machine.boot.cmdline.value("deploy_vfio.entry").unwrap_or_default();
-    let kept: Option<Address> = entry.strip_prefix("deploy-vfio-").and_then(|at| at.parse().ok());
+    let kept = entry.strip_prefix("deploy-vfio-").or_else(|| entry.strip_prefix(STATIC));
+    let kept: Option<Address> = kept.and_then(|at| at.parse().ok());
     let moved = machine.pci.devices().iter().filter(|device| {
         (device.vendor, device.device) == promise.ids
             && device.driver.as_deref() != Some(VFIO_PCI)
@@ -293,6 +317,36 @@ mod tests {
             faults.iter().any(|f| f.contains("1234:1111 is now at 0000:09:00.0:")),
             "{faults:?}"
         );
+    }
+
+    #[test]
+    fn a_setup_without_a_menu_is_told_from_its_parameters() {
+        let devices = || {
+            vec![
+                device("0000:01:00.0", (0x1234, 0x1111), "vfio-pci"),
+                device("0000:02:00.0", (0x10de, 0x2484), "nouveau"),
+            ]
+        };
+        let parameters = format!("deploy_vfio.entry=static-0000:02:00.0 {BIND}");
+        let said = |fragment: &str, line: &str| {
+            let tree = Tree::new().file("etc/deploy-vfio/cmdline.d/15-static.conf", fragment);
+            let mut machine = Machine { pci: Pci::from_devices(devices()), ..Machine::default() };
+            machine.boot.cmdline = line.into();
+            let findings = Running::read(&tree.root(), &machine).unwrap().findings;
+            findings.into_iter().map(|f| (f.ok, f.text)).collect::<Vec<_>>()
+        };
+        let running = said(&parameters, &parameters);
+        assert!(running.iter().all(|(ok, _)| *ok), "{running:?}");
+        assert_eq!(running[0].1, "started with the setup of `deploy-vfio static`");
+        let gone = said("quiet", &parameters);
+        assert!(gone[0].1.ends_with("no longer deployed: reboot") && !gone[0].0, "{gone:?}");
+        let not_yet = said(&parameters, "quiet");
+        assert!(not_yet[0].1.contains("before the next boot: deploy_vfio.entry=static-"));
+        let by_id = "deploy_vfio.entry=static-0000:01:00.0 vfio-pci.ids=10de:2484,10de:1";
+        let faults: Vec<_> = said(by_id, by_id).into_iter().filter(|(ok, _)| !ok).collect();
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        assert!(faults[0].1.ends_with("should be on vfio-pci but is on nouveau"), "{faults:?}");
+        assert_eq!(faults[1].1, "no device is 10de:0001, which should be on vfio-pci");
     }
 
     #[test]

@@ -99,7 +99,7 @@ fn unbind_takes_away_all_that_bind_writes() {
         ]
     );
     assert!(plan.rebuilds().contains(&Rebuild::Initramfs));
-    unbind(&mut draft);
+    unbind(&mut draft).unwrap();
     assert!(draft.finish("unbind").unwrap().is_empty());
 }
 

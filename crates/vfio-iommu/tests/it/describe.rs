@@ -6,8 +6,8 @@
 use vfio_core::{
     Address, Cmdline,
     host::{
-        Card, Class, Connector, Device, Initramfs, Input, InputKind, Interface, Kernel, Machine,
-        Pci, Usage, Vendor,
+        Availability, Card, Class, Connector, Device, Initramfs, Input, InputKind, Interface,
+        Kernel, Machine, Pci, Usage, Vendor,
     },
 };
 use vfio_iommu::{Allow, Chosen, Entry, Error, Selection};
@@ -71,6 +71,10 @@ pub trait Uses: Sized {
     fn screen(self, on: &str, connected: bool) -> Self;
     fn kernel(self, config: &[&str]) -> Self;
     fn cmdline(self, line: &str) -> Self;
+    /// A kernel of this release that has vfio-pci and vfio_iommu_type1 like this.
+    fn release(self, release: &str, vfio_pci: Availability, vfio_iommu: Availability) -> Self;
+    /// Modules for a device, and drivers for it in a kernel's image.
+    fn drivers(self, of: &str, modules: &[&str], built_in: &[&str]) -> Self;
 }
 
 impl Uses for Machine {
@@ -113,6 +117,20 @@ impl Uses for Machine {
 
     fn cmdline(mut self, line: &str) -> Self {
         self.boot.cmdline = Cmdline::from(line);
+        self
+    }
+
+    fn release(mut self, release: &str, vfio_pci: Availability, vfio_iommu: Availability) -> Self {
+        let release = release.to_owned();
+        let kernel = Kernel { release, vfio_pci, vfio_iommu, ..Kernel::default() };
+        self.kernels.installed.push(kernel);
+        self
+    }
+
+    fn drivers(mut self, of: &str, modules: &[&str], built_in: &[&str]) -> Self {
+        let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let detail = self.details.entry(at(of)).or_default();
+        (detail.modules, detail.built_in) = (own(modules), own(built_in));
         self
     }
 }

@@ -8,7 +8,8 @@ use vfio_core::{
     host::{Class, Device, Input, InputKind, Interface, Machine, Pci, Storage, Usage, Vendor},
 };
 use vfio_iommu::{
-    Allow, Binding, Choice, Entry, Reason, Selection, arguments, choose, entries, protected, select,
+    Allow, Binding, Choice, Chosen, Entry, Reason, Request, Selection, arguments, choose, entries,
+    fixed, protected, select,
 };
 
 /// Classes of all kinds, displays and bridges often.
@@ -115,6 +116,57 @@ fn same_card(a: &Device, b: &Device) -> bool {
     a.address.same_slot(&b.address) && add_in(a) && add_in(b)
 }
 
+/// An entry binds whole groups and cards, nothing that is protected, and leaves the host usable.
+fn usable(
+    machine: &Machine,
+    words: &str,
+    allow: &[Allow],
+    chosen: &Chosen,
+    entry: &Entry,
+) -> Result<(), TestCaseError> {
+    let reasons = protected(machine);
+    let kept = kept(machine, entry);
+    let get = |address: &Address| machine.pci.get(*address).unwrap();
+    let bound: Vec<_> = entry.bind.iter().map(|(address, ..)| get(address)).collect();
+    prop_assert!(!bound.is_empty());
+    for device in &bound {
+        prop_assert!(!device.class.is_bridge() && device.physical.is_none());
+        prop_assert!(device.group.is_some_and(|g| chosen.groups.contains(&g)));
+        for reason in reasons.get(&device.address).into_iter().flatten() {
+            let lifted = reason.lifted_by().is_some_and(|by| allow.contains(&by));
+            prop_assert!(lifted || reason.yields_to_name(), "{} {reason}", device.address);
+        }
+        // Whole groups, whole cards.
+        for other in &kept {
+            let group =
+                other.group == device.group && !other.class.is_bridge() && other.physical.is_none();
+            prop_assert!(!group, "{} and {}", device.address, other.address);
+            prop_assert!(!same_card(device, other));
+        }
+    }
+    let soft = reasons.iter().filter(|(_, r)| r.contains(&Reason::IntegratedDisplay));
+    if words.split(',').all(|word| word.parse::<u32>().is_err()) {
+        for (address, _) in soft {
+            prop_assert!(kept.iter().any(|device| device.address == *address));
+        }
+    }
+    match entry.host {
+        Some(host) => {
+            prop_assert!(kept.iter().any(|d| d.address == host && drives_screens(d)))
+        }
+        None => prop_assert!(
+            allow.contains(&Allow::Headless) || !machine.pci.devices().iter().any(drives_screens)
+        ),
+    }
+    let has_keyboard = |list: &[&Device]| {
+        list.iter().any(|d| machine.inputs.keyboards_on(d.address).next().is_some())
+    };
+    if has_keyboard(&bound) && !allow.contains(&Allow::Keyboard) {
+        prop_assert!(has_keyboard(&kept));
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
@@ -126,50 +178,29 @@ proptest! {
     ) {
         let selection: Selection = words.parse().unwrap();
         let Ok(chosen) = select(&machine, &selection, &allow) else { return Ok(()) };
-        let reasons = protected(&machine);
-        let named: BTreeSet<&str> = words.split(',').collect();
         let Ok(entries) = entries(&machine, &|d| d.ids(), &chosen) else { return Ok(()) };
         prop_assert!(!entries.is_empty());
         for entry in &entries {
-            let kept = kept(&machine, entry);
-            let get = |address: &Address| machine.pci.get(*address).unwrap();
-            let bound: Vec<_> = entry.bind.iter().map(|(address, ..)| get(address)).collect();
-            prop_assert!(!bound.is_empty());
-            for device in &bound {
-                prop_assert!(!device.class.is_bridge() && device.physical.is_none());
-                prop_assert!(device.group.is_some_and(|g| chosen.groups.contains(&g)));
-                for reason in reasons.get(&device.address).into_iter().flatten() {
-                    let lifted = reason.lifted_by().is_some_and(|by| allow.contains(&by));
-                    prop_assert!(lifted || reason.yields_to_name(), "{} {reason}", device.address);
-                }
-                // Whole groups, whole cards.
-                for other in &kept {
-                    let group = other.group == device.group
-                        && !other.class.is_bridge()
-                        && other.physical.is_none();
-                    prop_assert!(!group, "{} and {}", device.address, other.address);
-                    prop_assert!(!same_card(device, other));
-                }
-            }
-            let soft = reasons.iter().filter(|(_, r)| r.contains(&Reason::IntegratedDisplay));
-            if named.iter().all(|word| word.parse::<u32>().is_err()) {
-                for (address, _) in soft {
-                    prop_assert!(kept.iter().any(|device| device.address == *address));
-                }
-            }
-            match entry.host {
-                Some(host) => prop_assert!(kept.iter().any(|d| d.address == host && drives_screens(d))),
-                None => prop_assert!(
-                    allow.contains(&Allow::Headless)
-                        || !machine.pci.devices().iter().any(drives_screens)
-                ),
-            }
-            let has_keyboard = |list: &[&Device]| {
-                list.iter().any(|d| machine.inputs.keyboards_on(d.address).next().is_some())
-            };
-            if has_keyboard(&bound) && !allow.contains(&Allow::Keyboard) {
-                prop_assert!(has_keyboard(&kept));
-            }
+            usable(&machine, &words, &allow, &chosen, entry)?;
+        }
+    }
+
+    #[test]
+    fn so_it_does_without_a_menu(
+        machine in machine(),
+        words in words(),
+        allow in allowed(),
+        host in option::weighted(0.3, 0u32..12),
+    ) {
+        let selection: Selection = words.parse().unwrap();
+        let request = Request { selection, allow, host };
+        let Ok((entry, chosen)) = fixed(&machine, &|d| d.ids(), &request) else { return Ok(()) };
+        usable(&machine, &words, &request.allow, &chosen, &entry)?;
+        for group in words.split(',').filter_map(|word| word.parse().ok()) {
+            prop_assert!(chosen.groups.contains(&group), "{group} was named");
+        }
+        if let Some(host) = host {
+            prop_assert!(!chosen.groups.contains(&host) && entry.host.is_some());
         }
     }
 

@@ -3,6 +3,8 @@
 mod binding;
 mod booting;
 mod describe;
+mod files;
+mod fixing;
 mod laws;
 mod protecting;
 mod selecting;

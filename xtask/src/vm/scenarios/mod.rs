@@ -2,6 +2,7 @@
 
 mod checks;
 mod everything;
+mod fixed;
 mod later;
 mod multiboot;
 mod refusals;
@@ -33,6 +34,11 @@ pub const ALL: &[Scenario] = &[
         name: "multiboot",
         about: "multiboot last: every entry booted, the normal one untouched, undo to the byte",
         run: multiboot::run,
+    },
+    Scenario {
+        name: "static",
+        about: "static grub, then static file: bound at every boot, recovery without, undo to the byte",
+        run: fixed::run,
     },
     Scenario {
         name: "everything",
