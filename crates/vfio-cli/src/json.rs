@@ -46,12 +46,12 @@ fn file(change: &Change) -> Value {
     })
 }
 
-/// A file that only its owner may read stays unread here too.
+/// A file that not everyone may read stays unread here too.
 fn image(image: &Image) -> Value {
     match image {
         Image::Absent => Value::Null,
         Image::Link(target) => json!({ "link": target }),
-        Image::File { meta, .. } if meta.mode & 0o077 == 0 => json!({ "secret": true }),
+        Image::File { .. } if image.is_secret() => json!({ "secret": true }),
         Image::File { bytes, meta } => json!({
             "mode": format!("{:04o}", meta.mode),
             "text": String::from_utf8_lossy(bytes),

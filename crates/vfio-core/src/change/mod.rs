@@ -9,6 +9,7 @@
 
 mod assemble;
 mod boot;
+mod conf;
 mod defect;
 mod diff;
 mod disk;
@@ -21,6 +22,7 @@ mod image;
 mod journal;
 #[cfg(test)]
 mod laws;
+mod members;
 mod packages;
 mod place;
 mod plan;
