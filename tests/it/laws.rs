@@ -11,6 +11,8 @@ const COMMANDS: &[&str] = &[
     "hugepages 2M 64",
     "hugepages 1G 2",
     "hugepages off",
+    "evdev",
+    "evdev off",
     "multiboot first",
     "multiboot last",
     "multiboot default",

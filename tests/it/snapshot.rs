@@ -22,7 +22,8 @@ fn a_plan_for_a_snapshot_is_the_plan_for_the_machine() {
         let file = dir.path().join("machine.json");
         fs::write(&file, stdout(&["--root", root, "host", "--json"])).unwrap();
         let file = file.to_str().unwrap();
-        for words in [&["multiboot", "last"][..], &["multiboot", "first", "--parse", "all"]] {
+        let multiboot = [&["multiboot", "last"][..], &["multiboot", "first", "--parse", "all"]];
+        for words in multiboot.into_iter().chain([&["evdev", "--toggle", "alt-alt"][..]]) {
             let here = stdout(&[&["--root", root, "--dry-run"], words].concat());
             let there = stdout(&[&["--machine", file], words].concat());
             assert_eq!(here, there, "{name}: {words:?}");
@@ -30,4 +31,16 @@ fn a_plan_for_a_snapshot_is_the_plan_for_the_machine() {
         let snapshot = stdout(&["--machine", file, "host", "--json"]);
         assert_eq!(snapshot, fs::read_to_string(file).unwrap(), "{name}");
     }
+}
+
+#[test]
+fn a_snapshot_names_input_devices_without_their_serial_numbers() {
+    let machines = Path::new(env!("CARGO_MANIFEST_DIR")).join("machines");
+    let dir = tempfile::tempdir().unwrap();
+    let described = Description::read(&machines.join("many-inputs.json")).unwrap();
+    described.lay_out(dir.path()).unwrap();
+    let snapshot = stdout(&["--root", dir.path().to_str().unwrap(), "host", "--json"]);
+    assert!(snapshot.contains("by-id/usb-Acme_G9_Gaming_Mouse_redacted-if01-event-kbd"));
+    assert!(!snapshot.contains("00_17") && !snapshot.contains("00/17"), "{snapshot}");
+    assert!(snapshot.contains("\"version\": \"9.0.0\""), "{snapshot}");
 }

@@ -1,7 +1,7 @@
 //! JSON on standard output and standard error: one document, `"format": 1`.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use vfio_core::change::{Change, Image, Plan};
 
 use crate::output;
@@ -28,8 +28,12 @@ pub(crate) struct Outcome<'a> {
 }
 
 impl Outcome<'_> {
-    pub(crate) fn print(&self) {
-        print(serde_json::to_value(self).unwrap_or_default());
+    pub(crate) fn print(&self, data: &Map<String, Value>) {
+        let mut document = serde_json::to_value(self).unwrap_or_default();
+        if let Some(object) = document.as_object_mut() {
+            object.extend(data.clone());
+        }
+        print(document);
     }
 }
 

@@ -30,6 +30,7 @@ mod program;
 pub mod programs;
 mod signals;
 mod table;
+mod users;
 
 pub use context::Context;
 pub use failure::{Failure, Usage};

@@ -27,6 +27,7 @@ mod snapshot;
 mod storage;
 #[cfg(test)]
 mod tree;
+mod user;
 
 pub use boot::{Boot, Initramfs, Iommu, Loader};
 pub use cpu::{CoreKind, Cpu, LogicalCpu, Vendor};
@@ -43,3 +44,4 @@ pub use network::{Interface, Network};
 pub use pci::{Class, Detail, Device, Pci};
 pub use running::{Finding, Running};
 pub use storage::{Storage, Usage};
+pub use user::User;
