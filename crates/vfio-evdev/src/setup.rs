@@ -20,7 +20,7 @@ use vfio_core::{Error, Result, Root, change::Draft};
 use crate::{Device, Toggle};
 
 /// The file that holds what is deployed.
-pub const FRAGMENT: &str = "etc/deploy-vfio/evdev.conf";
+pub const FRAGMENT: &str = vfio_core::layout::EVDEV;
 
 const HEAD: &str = "# Written by `deploy-vfio evdev`; `deploy-vfio evdev off` takes it back.\n";
 

@@ -23,6 +23,7 @@ mod pci;
 mod private;
 mod record;
 mod running;
+mod shared;
 mod snapshot;
 mod storage;
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use crate::{
     Address, Cmdline, Result, Root,
-    host::{Device, Machine},
+    host::{Device, Machine, shared},
     layout::{CMDLINE_D, DEFAULT_ENTRY, ENTRIES_D, VFIO_PCI},
 };
 
@@ -48,6 +48,7 @@ impl Running {
         }
         running.screens(machine);
         running.pages(machine, line);
+        running.findings.extend(shared::findings(root)?);
         Ok(running)
     }
 
