@@ -85,6 +85,12 @@ fn rows(machine: &Machine, names: &Names) -> Vec<[String; 2]> {
         let pci: Vec<String> = interface.pci.iter().map(ToString::to_string).collect();
         row("default route", format!("{} {}", interface.name, pci.join(" ")));
     }
+    if let Some(version) = machine.libvirt.version {
+        row("libvirt", format!("{version}, run by {}", machine.libvirt.daemon));
+    }
+    if let Some(version) = machine.libvirt.qemu {
+        row("QEMU", version.to_string());
+    }
     for input in machine.inputs.keyboards() {
         let at = input.pci.map(|address| format!(" on {address}")).unwrap_or_default();
         row("keyboard", format!("{}{at}", input.name));

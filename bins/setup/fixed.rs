@@ -143,6 +143,19 @@ pub(crate) fn plan(
 }
 
 impl Static {
+    /// The cards, bound in this way, with all else by itself.
+    #[must_use]
+    pub fn of(place: Place) -> Self {
+        Self {
+            place,
+            parse: Selection::default(),
+            host: None,
+            allow: Vec::new(),
+            by_id: false,
+            blacklist: false,
+        }
+    }
+
     /// Refuses words that mean nothing together.
     fn check(&self) -> Result<(), Failure> {
         let wrong = match self.place {

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, error::ErrorKind};
 use vfio_iommu::{Allow, Choice, Selection};
 
-use crate::{Cpu, Hugepages, Multiboot, Setup, Step, Wanted};
+use crate::{Cpu, Hugepages, Multiboot, Place, Setup, Static, Step, Wanted};
 
 const PRE_SETUP: &str = "Pre-setup";
 const VFIO_SETUP: &str = "VFIO setup";
@@ -50,6 +50,10 @@ struct Options {
     #[arg(long, short, num_args = 0..=1, value_name = "first|last|default|GROUP",
           default_missing_value = "default", help_heading = VFIO_SETUP)]
     multiboot: Option<Choice>,
+    /// Bind devices at every boot, without a menu: by parameters or by files
+    #[arg(long = "static", short = 's', num_args = 0..=1, value_name = "grub|file",
+          help_heading = VFIO_SETUP, conflicts_with = "multiboot")]
+    fixed: Option<Option<Place>>,
     /// Leave the VFIO setup as it is
     #[arg(long, help_heading = VFIO_SETUP, conflicts_with_all = VFIO)]
     skip_vfio_setup: bool,
@@ -66,7 +70,7 @@ struct Options {
 }
 
 const PRE: [&str; 2] = ["cpu", "hugepages"];
-const VFIO: [&str; 2] = ["multiboot", "parse"];
+const VFIO: [&str; 3] = ["multiboot", "fixed", "parse"];
 
 /// What the original's command line asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -138,12 +142,16 @@ impl Options {
 
     fn vfio_setup(self, line: &mut Original) {
         if self.uninstall_vfio_setup {
-            line.setup.multiboot = Some(Wanted::Off);
+            (line.setup.multiboot, line.setup.fixed) = (Some(Wanted::Off), Some(Wanted::Off));
         } else if let Some(entry) = self.multiboot {
             let parse = self.parse.unwrap_or_default();
             let words = Multiboot { entry, parse, allow: self.allow, ..Multiboot::default() };
             line.setup.multiboot = Some(Wanted::On(words));
-        } else if self.parse.is_some() {
+        } else if let Some(Some(place)) = self.fixed {
+            let parse = self.parse.unwrap_or_default();
+            let words = Static { parse, allow: self.allow, ..Static::of(place) };
+            line.setup.fixed = Some(Wanted::On(words));
+        } else if self.parse.is_some() || self.fixed.is_some() {
             line.parse = self.parse;
             line.bare.insert(Step::How);
         } else if !self.skip_vfio_setup {
@@ -203,11 +211,19 @@ mod tests {
             ("--skip-pre-setup --skip-vfio-setup --skip-post-setup", String::new()),
             (
                 "--uninstall-pre-setup --uninstall-vfio-setup --uninstall-post-setup",
-                "hugepages = \"off\" cpu = \"off\" multiboot = \"off\"".to_owned(),
+                "hugepages = \"off\" cpu = \"off\" multiboot = \"off\" static = \"off\"".to_owned(),
             ),
+            ("-s file --skip-pre-setup", "[static] place = \"file\" parse = \"vga\"".into()),
+            (
+                "-q --parse no-vga,14 --hugepages 2M 256 --cpu --static grub",
+                "[hugepages] size = \"2M\" count = 256  [cpu]  [static] place = \"grub\" \
+                 parse = \"no-vga,14\""
+                    .into(),
+            ),
+            ("--static --parse all --skip-pre-setup", "bare: {How}".into()),
             (
                 "--ignore-distro -n --uninstall-vfio-setup --skip-pre-setup",
-                "multiboot = \"off\"".into(),
+                "multiboot = \"off\" static = \"off\"".into(),
             ),
         ] {
             assert_eq!(told(line), asked, "{line}");
@@ -227,6 +243,8 @@ mod tests {
             ("--parse", "a value is required"),
             ("--cpu --skip-pre-setup", "cannot be used with"),
             ("--multiboot --uninstall-vfio-setup", "cannot be used with"),
+            ("--static x", "`x` is no kind of static setup"),
+            ("--static grub --multiboot", "cannot be used with"),
             ("-u --cpu", "`--undo` stands alone"),
             ("last", "unexpected argument 'last'"),
             ("--cpu --cpu", "cannot be used multiple times"),

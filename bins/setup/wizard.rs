@@ -8,7 +8,7 @@ use vfio_core::host::{Machine, Names};
 use vfio_iommu::{Choice, Entry, Selection};
 use vfio_isolcpus::Request;
 
-use crate::{Cpu, Hugepages, Multiboot, Original, Setup, Wanted};
+use crate::{Cpu, Hugepages, Multiboot, Original, Place, Setup, Static, Wanted};
 
 /// A question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -140,8 +140,15 @@ impl Wizard<'_> {
         let mut items =
             vec!["The normal entry boots by itself, ours are chosen in the menu".to_owned()];
         items.extend(entries.iter().map(|entry| format!("Boot by itself: {}", entry.title)));
+        items.push("No menu: bind them at every boot (`static grub`)".to_owned());
         match self.cx.choose("Which entry boots by itself?", &items, 0)? {
             Answer::Back => Ok(Answer::Back),
+            Answer::Is(at) if at > entries.len() => {
+                let words = Static { parse: selection, ..Static::of(Place::Grub) };
+                self.setup.fixed = Some(Wanted::On(words));
+                self.setup.multiboot = None;
+                Ok(Answer::Is(()))
+            }
             Answer::Is(at) => {
                 let group = at.checked_sub(1).and_then(|at| entries[at].host_group);
                 let entry = match at {
@@ -150,6 +157,7 @@ impl Wizard<'_> {
                 };
                 let words = Multiboot { entry, parse: selection, ..Multiboot::default() };
                 self.setup.multiboot = Some(Wanted::On(words));
+                self.setup.fixed = None;
                 Ok(Answer::Is(()))
             }
         }

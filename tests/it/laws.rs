@@ -16,6 +16,8 @@ const COMMANDS: &[&str] = &[
     "hugepages 1G 2",
     "hugepages 2M 64 --runtime",
     "hugepages off",
+    "evdev",
+    "evdev off",
     "multiboot first",
     "multiboot last",
     "multiboot default",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::{Map, Value};
 use vfio_core::change::{
     self, Damage, Draft, OnConflict, Plan, Rebuild, UndoPreview, Undone, Verify,
 };
@@ -24,16 +25,26 @@ impl Context {
     ///
     /// Whatever the engine refuses; a missing privilege; a question nobody is there to answer.
     pub fn commit(&self, draft: Draft<'_>, verify: Option<&Verify<'_>>) -> Result<(), Failure> {
+        self.commit_with(draft, verify, &Map::new())
+    }
+
+    /// The same with `data` in what `--json` prints.
+    pub fn commit_with(
+        &self,
+        draft: Draft<'_>,
+        verify: Option<&Verify<'_>>,
+        data: &Map<String, Value>,
+    ) -> Result<(), Failure> {
         let plan = draft.finish(self.title.as_str())?;
         self.report_interrupted()?;
         if plan.is_empty() {
-            return self.nothing_to_do(&plan);
+            return self.nothing_to_do(&plan, data);
         }
         // A dry run, and the diff above the question, promise only what can be done here.
         if !self.is_described() {
             change::check(self.root(), &plan, self.rebuilder())?;
         }
-        self.carry_out(&plan, "Apply these changes?", |cx| {
+        self.carry_out(&plan, "Apply these changes?", data, |cx| {
             let applied =
                 cx.engine(verify, |settings| change::apply(cx.root(), &plan, settings))?;
             let closing =
@@ -65,7 +76,7 @@ impl Context {
             }
             return Err(conflict.into());
         }
-        self.carry_out(&plan, "Take these changes back?", |cx| {
+        self.carry_out(&plan, "Take these changes back?", &Map::new(), |cx| {
             let undone = cx.engine(None, |s| change::undo(cx.root(), on_conflict, s))?;
             cx.say_undone(undone, "taken back")
         })
@@ -78,7 +89,7 @@ impl Context {
             return self.nothing("There is nothing to redo.");
         };
         self.say(format!("Redoing operation {}: {}", operation.id, operation.title));
-        self.carry_out(&plan, "Make these changes again?", |cx| {
+        self.carry_out(&plan, "Make these changes again?", &Map::new(), |cx| {
             let redone = cx.engine(None, |s| change::redo(cx.root(), s))?;
             cx.say_undone(redone, "in place again")
         })
@@ -164,13 +175,14 @@ impl Context {
         &self,
         plan: &Plan,
         question: &str,
+        data: &Map<String, Value>,
         work: impl FnOnce(&Self) -> Result<Done, Failure>,
     ) -> Result<(), Failure> {
         if !self.global.json {
             self.show(plan);
         }
         if self.dry_run() {
-            self.outcome(plan, None);
+            self.outcome(plan, None, data);
             let pending = self.global.exit_code && !plan.is_empty();
             return if pending { Err(Usage::found().into()) } else { Ok(()) };
         }
@@ -181,7 +193,7 @@ impl Context {
         } else if done.rebuilt.contains(&Rebuild::BootMenu) {
             self.say("It takes effect at the next boot.");
         }
-        self.outcome(plan, Some(&done));
+        self.outcome(plan, Some(&done), data);
         Ok(())
     }
 
@@ -202,7 +214,7 @@ impl Context {
         }
     }
 
-    fn outcome(&self, plan: &Plan, done: Option<&Done>) {
+    fn outcome(&self, plan: &Plan, done: Option<&Done>, data: &Map<String, Value>) {
         if !self.global.json {
             return;
         }
@@ -219,14 +231,14 @@ impl Context {
             notes: &plan.notes,
             warnings: json::warnings(plan),
         }
-        .print();
+        .print(data);
     }
 
-    fn nothing_to_do(&self, plan: &Plan) -> Result<(), Failure> {
+    fn nothing_to_do(&self, plan: &Plan, data: &Map<String, Value>) -> Result<(), Failure> {
         if !self.global.json {
             return self.nothing("Nothing to do.");
         }
-        self.outcome(plan, None);
+        self.outcome(plan, None, data);
         Ok(())
     }
 

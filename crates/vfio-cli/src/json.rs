@@ -1,7 +1,7 @@
 //! JSON on standard output and standard error: one document, `"format": 1`.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use vfio_core::change::{Change, Image, Plan};
 
 use crate::output;
@@ -29,8 +29,12 @@ pub(crate) struct Outcome<'a> {
 }
 
 impl Outcome<'_> {
-    pub(crate) fn print(&self) {
-        print(serde_json::to_value(self).unwrap_or_default());
+    pub(crate) fn print(&self, data: &Map<String, Value>) {
+        let mut document = serde_json::to_value(self).unwrap_or_default();
+        if let Some(object) = document.as_object_mut() {
+            object.extend(data.clone());
+        }
+        print(document);
     }
 }
 
@@ -52,12 +56,12 @@ fn file(change: &Change) -> Value {
     })
 }
 
-/// A file that only its owner may read stays unread here too.
+/// A file that not everyone may read stays unread here too.
 fn image(image: &Image) -> Value {
     match image {
         Image::Absent => Value::Null,
         Image::Link(target) => json!({ "link": target }),
-        Image::File { meta, .. } if meta.mode & 0o077 == 0 => json!({ "secret": true }),
+        Image::File { .. } if image.is_secret() => json!({ "secret": true }),
         Image::File { bytes, meta } => json!({
             "mode": format!("{:04o}", meta.mode),
             "text": String::from_utf8_lossy(bytes),

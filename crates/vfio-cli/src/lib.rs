@@ -36,6 +36,7 @@ pub mod programs;
 mod prompt;
 mod signals;
 mod table;
+mod users;
 
 pub use asked::is_asked;
 pub use context::Context;

@@ -14,6 +14,9 @@ pub const ENTRIES_D: &str = "etc/deploy-vfio/entries.d";
 pub const DEFAULT_ENTRY: &str = "etc/deploy-vfio/default-entry";
 /// What `modprobe` is told by a setup that binds by files: `options vfio-pci ids=…`, `softdep`.
 pub const MODPROBE: &str = "etc/modprobe.d/deploy-vfio.conf";
+/// Keyboards and mice that guests are given: lines `key=value`, of which `keyboard` and `pointer`
+/// have a path below `/dev/input`.
+pub const EVDEV: &str = "etc/deploy-vfio/evdev.conf";
 /// The name of the driver that waits for guests.
 pub const VFIO_PCI: &str = "vfio-pci";
 /// Huge pages that a unit of ours reserves while the system runs: lines `any COUNT` or

@@ -34,6 +34,10 @@ pub struct Description {
     pub encrypted: bool,
     /// Whether Secure Boot is on; only UEFI firmware says.
     pub secure_boot: bool,
+    /// Its keyboards, mice and the like; a keyboard when there are none.
+    pub inputs: Vec<InputDescription>,
+    /// Further links below `/dev/input` and the nodes there that they lead to.
+    pub input_links: BTreeMap<String, String>,
     /// Files to write last, by path below the root.
     pub files: BTreeMap<String, String>,
 }
@@ -99,6 +103,29 @@ pub struct DeviceDescription {
     pub numa_node: Option<u32>,
     /// How it can be reset; empty text for not at all.
     pub reset_method: Option<String>,
+}
+
+/// One input device of a described machine.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct InputDescription {
+    /// The number of its event node.
+    pub event: u32,
+    /// What it calls itself.
+    pub name: String,
+    /// `keyboard`, `consumer` (media keys), `mouse`, `tablet`, `touchpad` or `power`.
+    pub kind: String,
+    /// The PCI device of its controller.
+    pub pci: Option<String>,
+    /// Its parent in sysfs, below that device, or else below `/sys/devices`:
+    /// `usb1/1-1/1-1:1.0/0003:046D:C31C.0001`.
+    pub place: String,
+    /// Vendor and product of its USB hardware, `046d:c31c`.
+    pub ids: String,
+    /// The serial number of that.
+    pub serial: Option<String>,
+    /// The links below `/dev/input` that lead to it.
+    pub links: Vec<String>,
 }
 
 /// What the host itself uses.

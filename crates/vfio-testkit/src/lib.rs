@@ -26,7 +26,7 @@ pub mod case;
 pub mod laws;
 pub mod safety;
 
-pub use description::{CpuDescription, Description, DeviceDescription, Roles};
+pub use description::{CpuDescription, Description, DeviceDescription, InputDescription, Roles};
 pub use layout::Edits;
 pub use run::{Outcome, Programs, boot_menu};
 pub use stage::Stage;

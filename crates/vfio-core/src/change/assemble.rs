@@ -10,6 +10,7 @@ use crate::{
     change::{
         Change, Image, OnConflict, Plan, Standing, edit,
         journal::Entry,
+        members,
         place::{
             Folder, Place, check_links, check_path, check_target, parents, refuse, resolve, tag,
         },
@@ -164,21 +165,45 @@ pub(crate) fn irreplaceable(root: &Root, path: &str) -> String {
     }
 }
 
-/// What is left of an edited file when only our block goes back to what it was.
+/// Whether what the operation put into a file that others own is there, whatever they did around it.
+fn is_around(step: &Step, now: &Image) -> bool {
+    let Image::File { bytes: now, .. } = now else { return false };
+    let (Some(before), Some(after)) = (step.before.bytes(), step.after.bytes()) else {
+        return false;
+    };
+    without_block(before, after, now).is_some()
+        || members::moved(&step.path, before, after, now).is_some_and(|text| text == *now)
+}
+
+/// What a person is told about how a file stands: edits around what is ours are none of it.
+pub(crate) fn shown_standing(root: &Root, step: &Step) -> Result<Standing> {
+    Ok(match standing(root, step)? {
+        (Standing::Edited, Some(now)) if is_around(step, &now) => Standing::InPlace,
+        (standing, _) => standing,
+    })
+}
+
+/// What is left of an edited file when only our block, or our members of its lists, go back to
+/// what they were.
 fn merged(step: &Step, now: &Image) -> Option<Image> {
     let Image::File { bytes: now, meta } = now else { return None };
     let (before, after) = (step.before.bytes()?, step.after.bytes()?);
+    let bytes = without_block(before, after, now)
+        .or_else(|| members::moved(&step.path, after, before, now))?;
+    let meta = crate::change::Meta { mtime: None, ..meta.clone() };
+    Some(Image::File { bytes, meta })
+}
+
+fn without_block(before: &[u8], after: &[u8], now: &[u8]) -> Option<Vec<u8>> {
     let ours = edit::block(after)?;
     // Nothing but the block may be ours, and the block must be as we left it.
     if edit::remove_block(before) != edit::remove_block(after) || edit::block(now)? != ours {
         return None;
     }
-    let bytes = match edit::block(before) {
-        None => edit::remove_block(now),
-        Some(old) => edit::set_block(now, &String::from_utf8(old).ok()?).ok()?,
-    };
-    let meta = crate::change::Meta { mtime: None, ..meta.clone() };
-    Some(Image::File { bytes, meta })
+    match edit::block(before) {
+        None => Some(edit::remove_block(now)),
+        Some(old) => edit::set_block(now, &String::from_utf8(old).ok()?).ok(),
+    }
 }
 
 /// The part that does an undone operation again.

@@ -1,7 +1,7 @@
 //! Shows a plan as a unified diff.
 //!
 //! Invariants: what goes to a terminal has no control character but tabs and line breaks, and
-//! the content of a file that only its owner may read is never shown.
+//! the content of a file that not everyone may read is never shown.
 
 use std::fmt::Write;
 
@@ -20,8 +20,8 @@ fn of(change: &Change) -> String {
     let path = escape(path);
     let mut out = format!("diff a/{path} b/{path}\n");
     header(&mut out, before, after);
-    if secret(before) || secret(after) {
-        out.push_str("Content not shown: only its owner may read this file\n");
+    if before.is_secret() || after.is_secret() {
+        out.push_str("Content not shown: not everyone may read this file\n");
         return out;
     }
     let (Some(old), Some(new)) = (text(before), text(after)) else {
@@ -67,10 +67,6 @@ fn mode(image: &Image) -> Option<String> {
         Image::Link(_) => Some("120000".to_owned()),
         Image::File { meta, .. } => Some(format!("10{:04o}", meta.mode)),
     }
-}
-
-fn secret(image: &Image) -> bool {
-    matches!(image, Image::File { meta, .. } if meta.mode & 0o077 == 0)
 }
 
 fn size(image: &Image) -> usize {
@@ -139,6 +135,7 @@ mod tests {
         assert!(text.contains("Binary files differ: 2 and 1 bytes"), "{text}");
         let text = shown(file("password\n", 0o600), file("other\n", 0o600));
         assert!(!text.contains("password") && text.contains("not shown"), "{text}");
+        assert!(shown(file("hash\n", 0o640), file("other\n", 0o640)).contains("not shown"));
         assert_eq!(shown(file("a", 0o644), file("a", 0o755)).lines().count(), 3);
     }
 }

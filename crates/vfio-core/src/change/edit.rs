@@ -18,6 +18,18 @@ pub enum EditError {
     /// The marks of our block are not one beginning and one end.
     #[error("the marks `# >>> deploy-vfio >>>` and `# <<< deploy-vfio <<<` do not pair up")]
     Marks,
+    /// libvirt could not read it either.
+    #[error("it is not written as libvirt's configuration is")]
+    Grammar,
+    /// What should get a member is no list.
+    #[error("it sets to something else what should be a list")]
+    NotAList,
+    /// What should get a member is not there.
+    #[error("it does not have the list")]
+    NoList,
+    /// Something that no list can hold.
+    #[error("its lists cannot hold such a member")]
+    Member,
 }
 
 impl EditError {
@@ -138,7 +150,7 @@ fn dominant_eol(text: &[u8]) -> &'static [u8] {
     if crlf * 2 > all { b"\r\n" } else { b"\n" }
 }
 
-pub use super::shell::shell_assignment;
+pub use super::{members::Lists, shell::shell_assignment};
 
 #[cfg(test)]
 mod tests {

@@ -335,7 +335,7 @@ pub fn standing(root: &Root, operation: &Operation) -> Result<Vec<(String, Stand
         return Ok(Vec::new());
     }
     let steps = load(root, operation.id, "")?.steps.into_iter();
-    steps.map(|step| Ok((step.path.clone(), assemble::standing(root, &step)?.0))).collect()
+    steps.map(|step| Ok((step.path.clone(), assemble::shown_standing(root, &step)?))).collect()
 }
 
 /// An operation that waits for [`recover`].

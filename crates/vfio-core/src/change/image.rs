@@ -165,6 +165,12 @@ impl Image {
         }
     }
 
+    /// Whether this is a file that not everyone may read, such as `/etc/gshadow`.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        matches!(self, Self::File { meta, .. } if meta.mode & 0o004 == 0)
+    }
+
     /// Whether both are the same but for the time they were written.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {

@@ -11,6 +11,7 @@ mod aside;
 mod assemble;
 mod boot;
 mod by_hand;
+mod conf;
 mod defect;
 mod diff;
 mod disk;
@@ -23,6 +24,7 @@ mod image;
 mod journal;
 #[cfg(test)]
 mod laws;
+mod members;
 mod packages;
 mod place;
 mod plan;

@@ -107,6 +107,8 @@ mod tests {
             ("etc/default/grub", Some(Rebuild::BootMenu)),
             ("etc/default/grub.d/deploy-vfio.cfg", Some(Rebuild::BootMenu)),
             ("etc/initramfs-tools/scripts/init-top/deploy-vfio", Some(Rebuild::Initramfs)),
+            ("etc/apparmor.d/local/abstractions/libvirt-qemu", Some(Rebuild::AppArmor)),
+            ("etc/libvirt/qemu.conf", None),
             ("etc/deploy-vfio/hooks.toml", None),
         ] {
             assert_eq!(Rebuild::after(path), rebuild, "{path}");

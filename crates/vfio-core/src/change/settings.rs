@@ -181,7 +181,7 @@ pub struct Operation {
 /// How a file stands against an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// As the operation left it.
+    /// As the operation left it; in a file of somebody else, that is our part of it.
     InPlace,
     /// As it was before.
     TakenBack,

@@ -4,8 +4,8 @@ use crate::{
     Address,
     host::{
         Boot, Card, Class, Connector, CoreKind, Cpu, Detail, Device, Displays, HugePages, Input,
-        Inputs, Interface, Iommu, Kernel, Kernels, LogicalCpu, Machine, Memory, Network, Node, Pci,
-        Storage, Usage,
+        Inputs, Interface, Iommu, Kernel, Kernels, Libvirt, Link, LogicalCpu, Machine, Memory,
+        Network, Node, Pci, Storage, Usage,
         attr::visible,
         private,
         record::{self, Hex, Text},
@@ -51,6 +51,11 @@ impl Machine {
             network: private::network(&self.network).interfaces.iter().map(net_record).collect(),
             displays: self.displays.cards.iter().map(card_record).collect(),
             inputs: self.inputs.devices.iter().map(input_record).collect(),
+            libvirt: record::Libvirt {
+                version: self.libvirt.version.map(Text),
+                qemu: self.libvirt.qemu.map(Text),
+                daemon: self.libvirt.daemon.into(),
+            },
         }
     }
 
@@ -75,6 +80,11 @@ impl Machine {
             network: Network { interfaces: record.network.into_iter().map(interface).collect() },
             displays: Displays { cards: record.displays.into_iter().map(card).collect() },
             inputs: Inputs { devices: record.inputs.into_iter().map(input).collect() },
+            libvirt: Libvirt {
+                version: record.libvirt.version.map(|text| text.0),
+                qemu: record.libvirt.qemu.map(|text| text.0),
+                daemon: record.libvirt.daemon.into(),
+            },
         }
     }
 }
@@ -315,19 +325,29 @@ fn card(record: record::Card) -> Card {
 }
 
 fn input_record(input: &Input) -> record::Input {
+    let links = input.links.iter().filter_map(|link| {
+        let path = private::link(&link.path, input.serial.as_deref())?;
+        Some(record::Link { path: Text(path), shared: link.shared })
+    });
     record::Input {
         name: Text(private::text(&input.name)),
         kind: input.kind.into(),
         pci: input.pci.map(Text),
         event: word(&input.event),
+        port: maybe(input.port.as_ref()),
+        links: links.collect(),
     }
 }
 
 fn input(record: record::Input) -> Input {
+    let link = |link: record::Link| Link { path: link.path.0, shared: link.shared };
     Input {
         name: record.name.0,
         kind: record.kind.into(),
         pci: record.pci.map(|text| text.0),
         event: record.event.0,
+        port: record.port.map(|text| text.0),
+        serial: None,
+        links: record.links.into_iter().map(link).collect(),
     }
 }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     Address, Result, Root,
     host::{
-        Boot, Cpu, Detail, Displays, Inputs, Kernels, Memory, Modules, Names, Network, Pci, Storage,
+        Boot, Cpu, Detail, Displays, Inputs, Kernels, Libvirt, Memory, Modules, Names, Network,
+        Pci, Storage,
     },
 };
 
@@ -32,6 +33,8 @@ pub struct Machine {
     pub displays: Displays,
     /// Keyboards and mice.
     pub inputs: Inputs,
+    /// The software that runs guests.
+    pub libvirt: Libvirt,
 }
 
 impl Machine {
@@ -50,6 +53,7 @@ impl Machine {
             network: Network::read(root)?,
             displays: Displays::read(root)?,
             inputs: Inputs::read(root)?,
+            libvirt: Libvirt::read(root)?,
         })
     }
 }

@@ -124,6 +124,23 @@ pub(super) fn network(network: &Network) -> Network {
     network
 }
 
+/// A name below `/dev/input` without the serial number in it; `None` when it is a person's own
+/// name for the device, or the number cannot be found in it.
+pub(super) fn link(path: &str, serial: Option<&str>) -> Option<String> {
+    let path = visible(path);
+    if path.starts_with("by-path/") {
+        return Some(text(&path));
+    }
+    let id = path.strip_prefix("by-id/")?;
+    match serial {
+        None => Some(text(&path)),
+        Some(serial) => {
+            let (model, rest) = id.split_once(&format!("_{serial}-"))?;
+            Some(format!("by-id/{}_{REDACTED}-{}", text(model), text(rest)))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -169,6 +186,17 @@ mod tests {
         let interfaces = vec![interface("enp5s0"), interface("enx001122334455")];
         let kept = network(&Network { interfaces });
         assert_eq!(kept.interfaces, [interface("enp5s0"), interface("enx000000000001")]);
+    }
+
+    #[test]
+    fn a_serial_number_is_left_out_of_names() {
+        let name = "by-id/usb-A_B_1-2_1-2-event-kbd";
+        assert_eq!(link(name, Some("1-2_1-2")).unwrap(), "by-id/usb-A_B_redacted-event-kbd");
+        assert_eq!(link(name, None).unwrap(), name);
+        assert_eq!(link(name, Some("other")), None);
+        assert_eq!(link("annas-keyboard", None), None);
+        let path = "by-path/pci-0000:00:14.0-usb-0:1:1.0-event-kbd";
+        assert_eq!(link(path, Some("1.0")).unwrap(), path);
     }
 
     proptest! {

@@ -1,4 +1,5 @@
-//! What a machine snapshot holds, as it stands in JSON: format 1.
+//! What a machine snapshot holds, as it stands in JSON: format 2. Format 1 is the same without the
+//! fields that have a default.
 //!
 //! These types are the format. They change only together with the format's number, and never
 //! because a fact's own type changed.
@@ -7,7 +8,10 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::{Address, CpuList, host::attr::visible};
+use crate::{
+    Address, CpuList,
+    host::{Version, attr::visible},
+};
 
 /// A value that stands in JSON as its text, without what a terminal would obey.
 #[derive(Clone, Debug)]
@@ -74,6 +78,8 @@ record! {
         network: Vec<Interface>,
         displays: Vec<Card>,
         inputs: Vec<Input>,
+        #[serde(default)]
+        libvirt: Libvirt,
     }
     /// One PCI function with its details.
     Device {
@@ -167,7 +173,21 @@ record! {
     /// A connector of it.
     Connector { name: Word, connected: bool, enabled: bool, }
     /// A keyboard or pointer.
-    Input { name: Word, kind: InputKind, pci: Option<Text<Address>>, event: Word, }
+    Input {
+        name: Word,
+        kind: InputKind,
+        pci: Option<Text<Address>>,
+        event: Word,
+        #[serde(default)]
+        port: Option<Word>,
+        #[serde(default)]
+        links: Vec<Link>,
+    }
+    /// A name below `/dev/input` that leads to it.
+    Link { path: Word, shared: bool, }
+    /// The software that runs guests.
+    #[derive(Default)]
+    Libvirt { version: Option<Text<Version>>, qemu: Option<Text<Version>>, daemon: Daemon, }
 }
 
 /// Declares a choice of words, and its way from and to the fact's own type.
@@ -199,5 +219,12 @@ choice! {
     Availability: crate::host::Availability { BuiltIn, Module, Missing, }
     Loader: crate::host::Loader { Grub, GrubBls, SystemdBoot, Unknown, }
     Initramfs: crate::host::Initramfs { InitramfsTools, Dracut, Mkinitcpio, Unknown, }
-    InputKind: crate::host::InputKind { Keyboard, Pointer, }
+    InputKind: crate::host::InputKind { Keyboard, Pointer, Tablet, Touch, }
+    Daemon: crate::host::Daemon { Libvirtd, Virtqemud, }
+}
+
+impl Default for Daemon {
+    fn default() -> Self {
+        crate::host::Daemon::default().into()
+    }
 }

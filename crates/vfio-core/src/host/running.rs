@@ -5,7 +5,7 @@
 
 use crate::{
     Address, Cmdline, CpuList, Result, Root,
-    host::{AskedPages, Device, Machine, Memory, by_id},
+    host::{AskedPages, Device, Machine, Memory, by_id, shared},
     layout::{CMDLINE_D, DEFAULT_ENTRY, ENTRIES_D, RUNTIME_HUGEPAGES, VFIO_PCI, words},
 };
 
@@ -55,6 +55,7 @@ impl Running {
         running.screens(machine);
         running.pages(root, machine)?;
         running.processors(machine, line);
+        running.findings.extend(shared::findings(root)?);
         Ok(running)
     }
 

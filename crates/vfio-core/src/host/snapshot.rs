@@ -1,6 +1,6 @@
 //! A machine as a JSON text: for bug reports, and to plan for a machine that is elsewhere.
 //!
-//! The text is a versioned record of its own (`"format": 1`); a field that this program does not
+//! The text is a versioned record of its own (`"format": 2`); a field that this program does not
 //! know is an error, never ignored. It has no serial numbers, hardware addresses, UUIDs or host
 //! names: [`Machine::to_snapshot`] leaves them out.
 
@@ -11,8 +11,8 @@ use crate::{
     host::{Machine, attr::visible},
 };
 
-/// The format that this program writes, and reads.
-pub(super) const FORMAT: u32 = 1;
+/// The format that this program writes; it reads this and all before it.
+pub(super) const FORMAT: u32 = 2;
 
 impl Machine {
     /// The machine as JSON, without what would tell whose it is: disks, hosts and people have
@@ -32,10 +32,10 @@ impl Machine {
             format: u32,
         }
         let head: Head = serde_json::from_str(text).map_err(|e| not_a_snapshot(&e))?;
-        if head.format != FORMAT {
+        if !(1..=FORMAT).contains(&head.format) {
             return Err(Error::Refused {
                 what: format!("the machine snapshot has format {}", head.format),
-                because: vec![format!("this program reads format {FORMAT}")],
+                because: vec![format!("this program reads formats up to {FORMAT}")],
                 help: vec!["write the snapshot again with this version of deploy-vfio".to_owned()],
             });
         }
@@ -64,6 +64,7 @@ mod tests {
 
     /// Kept for ever: what was written once can be read always.
     const V1: &str = include_str!("../../tests/fixtures/snapshot-v1.json");
+    const V2: &str = include_str!("../../tests/fixtures/snapshot-v2.json");
 
     #[test]
     fn the_first_format_can_be_read() {
@@ -73,7 +74,17 @@ mod tests {
         assert_eq!(machine.details[&card].modules, ["nvidia", "nouveau"]);
         assert_eq!(machine.cpu.online[1].siblings.to_string(), "0-1");
         assert_eq!(machine.storage.on("0000:02:00.0".parse().unwrap()), ["/", "/mnt/1", "swap"]);
-        assert_eq!(machine.to_snapshot(), V1);
+        assert!(machine.inputs.devices.iter().all(|input| input.links.is_empty()));
+    }
+
+    #[test]
+    fn the_second_format_says_what_input_devices_are_called_and_what_runs_guests() {
+        let machine = Machine::from_snapshot(V2).unwrap();
+        assert_eq!(machine.inputs.devices[0].links[0].path, "by-id/usb-A_B_redacted-event-kbd");
+        assert_eq!(machine.libvirt.version.unwrap().to_string(), "9.0.0");
+        let first = Machine::from_snapshot(V1).unwrap();
+        assert_eq!((&machine.pci, &machine.boot), (&first.pci, &first.boot));
+        assert_eq!(machine.to_snapshot(), V2);
     }
 
     #[test]
@@ -83,16 +94,16 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(
-            because("{\"format\": 2, \"new\": []}"),
-            "the machine snapshot has format 2: this program reads format 1"
+            because("{\"format\": 3, \"new\": []}"),
+            "the machine snapshot has format 3: this program reads formats up to 2"
         );
-        let unknown = V1.replace("\"boot_vga\"", "\"boot\\u001b_vga\"");
+        let unknown = V2.replace("\"boot_vga\"", "\"boot\\u001b_vga\"");
         let unknown = because(&unknown);
         assert!(
             unknown.contains("unknown field `boot_vga`") && unknown.contains("line"),
             "{unknown}"
         );
-        assert!(because(&V1.replace("0000:01:00.0", "01:00.0")).contains("is not a PCI address"));
+        assert!(because(&V2.replace("0000:01:00.0", "01:00.0")).contains("is not a PCI address"));
         assert!(because("").contains("line 1"));
     }
 
@@ -139,7 +150,7 @@ mod tests {
             prop::collection::vec(("/[\\PC]{0,6}", "[a-z0-9/-]{0,6}", any::<bool>()), 0..4);
         (devices, usages, "[^\"]{0,60}", "[a-z]{0,3}[0-9a-f]{0,12}").prop_map(|parts| {
             let (devices, usages, line, name) = parts;
-            let mut machine = Machine::from_snapshot(V1).unwrap();
+            let mut machine = Machine::from_snapshot(V2).unwrap();
             let template = machine.pci.devices()[0].clone();
             let devices = devices.into_iter().map(|((domain, bus, class, ids), driver)| {
                 let mut device = template.clone();
@@ -169,10 +180,10 @@ mod tests {
         }
 
         #[test]
-        fn never_panics(text in "\\PC*", at in 0usize..V1.len(), byte in "[0-9a-z\"{},:]") {
+        fn never_panics(text in "\\PC*", at in 0usize..V2.len(), byte in "[0-9a-z\"{},:]") {
             let _ = Machine::from_snapshot(&text);
-            if V1.is_char_boundary(at) && V1.is_char_boundary(at + 1) {
-                let broken = format!("{}{byte}{}", &V1[..at], &V1[at + 1..]);
+            if V2.is_char_boundary(at) && V2.is_char_boundary(at + 1) {
+                let broken = format!("{}{byte}{}", &V2[..at], &V2[at + 1..]);
                 let _ = Machine::from_snapshot(&broken);
             }
         }

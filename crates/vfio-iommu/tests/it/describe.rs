@@ -98,7 +98,15 @@ impl Uses for Machine {
     fn keyboard(mut self, on: Option<&str>, name: &str) -> Self {
         let event = format!("event{}", self.inputs.devices.len());
         let kind = InputKind::Keyboard;
-        self.inputs.devices.push(Input { name: name.to_owned(), kind, pci: on.map(at), event });
+        self.inputs.devices.push(Input {
+            name: name.to_owned(),
+            kind,
+            pci: on.map(at),
+            event,
+            port: None,
+            serial: None,
+            links: Vec::new(),
+        });
         self
     }
 

@@ -72,6 +72,9 @@ fn machine() -> impl Strategy<Value = Machine> {
                     kind: InputKind::Keyboard,
                     pci: Some(pci),
                     event: String::new(),
+                    port: None,
+                    serial: None,
+                    links: Vec::new(),
                 }),
             }
         }

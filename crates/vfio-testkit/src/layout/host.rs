@@ -1,4 +1,4 @@
-//! Network cards, the keyboard, screens, firmware and the IOMMU's units.
+//! Network cards, screens, firmware and the IOMMU's units.
 
 use std::io;
 
@@ -14,7 +14,6 @@ pub(super) fn lay_out(
     buses: &Buses,
 ) -> io::Result<()> {
     network(make, machine, roles, buses)?;
-    input(make, roles, buses)?;
     screens(make, machine, roles, buses)?;
     iommu(make, machine)?;
     firmware(make, machine)
@@ -71,35 +70,6 @@ fn network(make: &Maker, machine: &Description, roles: &Roles, buses: &Buses) ->
         make.file(&format!("{net}/ipv6_route"), "")?;
     }
     Ok(())
-}
-
-const KEYS: &str = "1000000000007 ff9f207ac14057ff febeffdfffefffff fffffffffffffffe";
-
-fn input(make: &Maker, roles: &Roles, buses: &Buses) -> io::Result<()> {
-    let Some(address) = &roles.keyboard else { return make.file("proc/bus/input/devices", "") };
-    let usb = format!("{}/usb1/1-1/1-1:1.0/0003:1234:5678.0001", buses.of(address));
-    let at = format!("{usb}/input/input3");
-    let phys = format!("usb-{address}-1/input0");
-    let lines = [("name", "USB Keyboard"), ("phys", phys.as_str()), ("uniq", "")];
-    make.lines(&at, &lines)?;
-    let abilities = [("ev", "120013"), ("rel", "0"), ("abs", "0"), ("key", KEYS)];
-    make.lines(&format!("{at}/capabilities"), &abilities)?;
-    let event = [("dev", "13:67"), ("uevent", "MAJOR=13\nMINOR=67\nDEVNAME=input/event3")];
-    make.lines(&format!("{at}/event3"), &event)?;
-    make.link(&format!("{at}/event3/device"), &at)?;
-    make.link("sys/class/input/input3", &at)?;
-    make.link("sys/class/input/event3", &format!("{at}/event3"))?;
-    make.file("dev/input/event3", "")?;
-    let node = "dev/input/event3";
-    make.link("dev/input/by-id/usb-USB_Keyboard-event-kbd", node)?;
-    make.link(&format!("dev/input/by-path/pci-{address}-usb-0:1:1.0-event-kbd"), node)?;
-    let sysfs = at.trim_start_matches("sys");
-    let text = format!(
-        "I: Bus=0003 Vendor=1234 Product=5678 Version=0110\nN: Name=\"USB Keyboard\"\n\
-         P: Phys={phys}\nS: Sysfs={sysfs}\nU: Uniq=\nH: Handlers=sysrq kbd event3 leds \n\
-         B: PROP=0\nB: EV=120013\nB: KEY={KEYS}\nB: MSC=10\nB: LED=7\n\n"
-    );
-    make.file("proc/bus/input/devices", text)
 }
 
 fn screens(make: &Maker, machine: &Description, roles: &Roles, buses: &Buses) -> io::Result<()> {

@@ -5,6 +5,7 @@
 
 mod cpu;
 mod host;
+mod input;
 mod maker;
 mod memory;
 mod pci;
@@ -42,6 +43,7 @@ impl Description {
         let buses = pci::lay_out(&make, self)?;
         storage::lay_out(&make, self, &roles, &buses)?;
         host::lay_out(&make, self, &roles, &buses)?;
+        input::lay_out(&make, self, &roles, &buses)?;
         cpu::lay_out(&make, &self.cpu)?;
         memory::lay_out(&make, self)?;
         self.lay_out_system(dir, edits)?;
