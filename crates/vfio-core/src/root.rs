@@ -201,7 +201,7 @@ impl Dir {
     /// Opens the directory `path` below this one; `None` when it does not exist, or when the way
     /// there leads through a symbolic link or out of this directory: only [`Root::dir`] follows.
     pub(crate) fn plain_dir(&self, path: &str) -> Option<Self> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         let fd = rustix::fs::openat2(&self.fd, path, flags, Mode::empty(), resolve).ok()?;
         Some(Self { fd, path: self.join(path) })
@@ -212,17 +212,18 @@ impl Dir {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = match rustix::fs::openat(&self.fd, name, flags, Mode::empty()) {
             Ok(fd) => fd,
-            Err(errno) => return absent(errno).at("open", &self.join(name)),
+            Err(errno) => return self.at("open", name, absent(errno)),
         };
-        let mut buffer = [0; 4096];
+        let mut buffer = [const { MaybeUninit::uninit() }; 4096];
         // An attribute of sysfs is at most a page and comes whole in one read.
         let bytes = match rustix::io::read(&file, &mut buffer) {
-            Ok(n) if n < buffer.len() => Ok(Some(buffer[..n].to_vec())),
-            Ok(n) => read_all(file, 0)
-                .map(|rest| rest.map(|rest| [&buffer[..n], rest.as_slice()].concat())),
+            Ok((bytes, [])) => {
+                read_all(file, 0).map(|rest| rest.map(|rest| [&*bytes, rest.as_slice()].concat()))
+            }
+            Ok((bytes, _)) => Ok(Some(bytes.to_vec())),
             Err(errno) => vanished(errno.into()),
         };
-        bytes.at("read", &self.join(name))
+        self.at("read", name, bytes)
     }
 
     /// The same as text, its last line break cut off; bytes that are not UTF-8 become `U+FFFD`.
@@ -234,7 +235,7 @@ impl Dir {
 
     /// Where the symbolic link `name` points, as it is written; `None` when it is no link.
     pub fn link(&self, name: &str) -> Result<Option<String>> {
-        read_link(&self.fd, name).at("read the link", &self.join(name))
+        self.at("read the link", name, read_link(&self.fd, name))
     }
 
     /// The last component of where the link `name` points: a driver's or a group's name.
@@ -258,8 +259,13 @@ impl Dir {
         Ok(names)
     }
 
+    /// Says what failed on which file; only then the path is put together.
+    fn at<T>(&self, action: &'static str, name: &str, result: io::Result<T>) -> Result<T> {
+        result.or_else(|error| Err(error).at(action, &self.join(name)))
+    }
+
     fn join(&self, name: &str) -> String {
-        format!("{}/{name}", self.path)
+        [&self.path, "/", name].concat()
     }
 }
 

@@ -181,14 +181,15 @@ fn indented(lines: &[u8]) -> usize {
         return 0;
     }
     let ends = |(byte, next): (&u8, &u8)| (*byte == b'\n') & (*next != b'\t');
-    for at in (0..lines.len()).step_by(STEP) {
-        let bytes = &lines[at..lines.len().min(at + STEP + 1)];
-        let pairs = || bytes.iter().zip(&bytes[1..]);
-        if pairs().fold(false, |any, pair| any | ends(pair)) {
-            return at + 1 + pairs().position(ends).unwrap_or_default();
+    let mut at = 0;
+    while let Some(bytes) = lines[at..].first_chunk::<{ STEP + 1 }>() {
+        if bytes[..STEP].iter().zip(&bytes[1..]).fold(false, |any, pair| any | ends(pair)) {
+            break;
         }
+        at += STEP;
     }
-    lines.len()
+    let rest = &lines[at..];
+    rest.iter().zip(rest.iter().skip(1)).position(ends).map_or(lines.len(), |end| at + end + 1)
 }
 
 /// Names what a section is about; `None` when nobody asked.
