@@ -11,9 +11,6 @@ use crate::{Address, Dir, Result, Root};
 const DEVICES: &str = "sys/bus/pci/devices";
 const REAL: &str = "sys/devices";
 
-/// From this many devices on, two threads that read half of them each are done sooner than one.
-const WORTH_A_THREAD: usize = 64;
-
 /// Class code of a device: base class, subclass, programming interface (`0x030000` is VGA).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Class(pub u32);
@@ -138,19 +135,8 @@ impl Pci {
         let Some(links) = root.dir(DEVICES)? else { return Ok(Self::default()) };
         let names = links.names()?;
         let bus = Bus { root, links, real: root.dir(REAL)? };
-        let read = |names: &[String]| -> Result<Vec<Device>> {
-            names.iter().filter_map(|name| bus.device(name).transpose()).collect()
-        };
-        if names.len() < WORTH_A_THREAD {
-            return Ok(Self::from_devices(read(&names)?));
-        }
-        let (half, rest) = names.split_at(names.len() / 2);
-        let (half, rest) = std::thread::scope(|scope| {
-            let half = scope.spawn(|| read(half));
-            let rest = read(rest);
-            (half.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), rest)
-        });
-        Ok(Self::from_devices([half?, rest?].concat()))
+        let devices = names.iter().filter_map(|name| bus.device(name).transpose());
+        Ok(Self::from_devices(devices.collect::<Result<_>>()?))
     }
 
     /// The same from devices that somebody else described.
