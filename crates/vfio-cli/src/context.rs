@@ -5,7 +5,7 @@ use std::{ffi::OsString, time::Duration};
 use vfio_core::{
     Root,
     change::{Draft, NoRebuild, Programs, Rebuilder, Settings, Verify},
-    host::{Displays, Inputs, Machine, Network, Pci, Storage},
+    host::{Inputs, Machine, Network, Pci, Storage},
 };
 
 use crate::{Failure, Global, Usage, output, signals};
@@ -54,7 +54,7 @@ impl Context {
         }
     }
 
-    /// The facts that decide who may have which device; the others are empty. Much cheaper.
+    /// The facts that decide which devices stay with the host; the others are empty. Much cheaper.
     pub fn devices(&self) -> Result<Machine, Failure> {
         if let Some(machine) = &self.snapshot {
             return Ok(machine.clone());
@@ -63,7 +63,6 @@ impl Context {
             pci: Pci::read(&self.root)?,
             storage: Storage::read(&self.root)?,
             network: Network::read(&self.root)?,
-            displays: Displays::read(&self.root)?,
             inputs: Inputs::read(&self.root)?,
             ..Machine::default()
         })
