@@ -34,9 +34,9 @@ test:
 faults:
     cargo xtask faults --quick
 
-# A real Debian machine in QEMU, reboots included
+# A real Debian machine in QEMU, reboots included; without names all scenarios, longer than CI has
 vm:
-    cargo xtask vm --jobs 2
+    cargo xtask vm --jobs 2 smoke multiboot everything later refusals
 
 # Dependencies: licences, sources, duplicates
 deny:

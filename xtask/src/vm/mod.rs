@@ -27,7 +27,7 @@ use anyhow::{Result, bail};
 /// What to run, and how.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Scenarios to run; all that CI runs when none is named.
+    /// Scenarios to run; all when none is named.
     names: Vec<String>,
     /// Print the scenarios there are.
     #[arg(long)]
