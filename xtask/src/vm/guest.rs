@@ -64,6 +64,7 @@ impl Guest {
         let start = Instant::now();
         self.listening = false;
         let output = self.line.run(command, limit, || self.qemu.alive());
+        let output = output.map_err(|error| self.qemu.blame(error));
         let output = output.with_context(|| format!("running `{command}`"))?;
         self.listening = true;
         self.note(output.text.trim_end());
@@ -128,7 +129,8 @@ impl Guest {
 
     fn come_up(&mut self) -> Result<()> {
         let start = Instant::now();
-        self.boot = self.line.ready(BOOT, || self.qemu.alive())?;
+        let boot = self.line.ready(BOOT, || self.qemu.alive());
+        self.boot = boot.map_err(|error| self.qemu.blame(error))?;
         self.listening = true;
         let agent = start.elapsed().as_secs_f32();
         let state = self.run_within("systemctl is-system-running --wait", BOOT)?;

@@ -5,13 +5,14 @@
 
 use std::fs;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 
 use super::disk::Disk;
 use super::host;
@@ -37,6 +38,11 @@ pub struct Direct<'a> {
     /// The kernel's command line.
     pub cmdline: &'a str,
 }
+
+/// QEMU itself crashed: that says nothing about what ran inside.
+#[derive(Debug, thiserror::Error)]
+#[error("QEMU crashed ({0})")]
+pub struct Crash(ExitStatus);
 
 /// A running machine.
 #[derive(Debug)]
@@ -77,7 +83,7 @@ impl Qemu {
     /// An error when the machine cannot come back: QEMU has ended, or the guest's kernel panicked.
     pub fn alive(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
-            bail!("QEMU ended ({status})");
+            return Err(ended(status));
         }
         if let Console::File(path) = &self.console {
             let text = fs::read(path).unwrap_or_default();
@@ -91,14 +97,30 @@ impl Qemu {
 
     /// Waits for the machine to switch itself off.
     pub fn wait_off(&mut self, limit: Duration) -> Result<()> {
+        match self.end_within(limit)? {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => Err(ended(status)),
+            None => bail!("the machine is still on after {} s", limit.as_secs()),
+        }
+    }
+
+    /// Why the line broke: [`Crash`] where QEMU died of it, else the given error.
+    pub fn blame(&mut self, error: Error) -> Error {
+        match self.end_within(Duration::from_secs(5)) {
+            Ok(Some(status)) if status.signal().is_some() => error.context(Crash(status)),
+            _ => error,
+        }
+    }
+
+    fn end_within(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
         let end = Instant::now() + limit;
-        while self.child.try_wait()?.is_none() {
-            if Instant::now() > end {
-                bail!("the machine is still on after {} s", limit.as_secs());
+        loop {
+            let status = self.child.try_wait()?;
+            if status.is_some() || Instant::now() > end {
+                return Ok(status);
             }
             thread::sleep(Duration::from_millis(100));
         }
-        Ok(())
     }
 }
 
@@ -106,6 +128,13 @@ impl Drop for Qemu {
     fn drop(&mut self) {
         end(&mut self.child);
         let _ = fs::remove_dir_all(&self.sockets);
+    }
+}
+
+fn ended(status: ExitStatus) -> Error {
+    match status.signal() {
+        Some(_) => Crash(status).into(),
+        None => anyhow!("QEMU ended ({status})"),
     }
 }
 
@@ -158,9 +187,30 @@ fn accept(listener: &UnixListener, child: &mut Child) -> Result<UnixStream> {
             return Ok(stream);
         }
         if let Some(status) = child.try_wait()? {
-            bail!("QEMU ended at once ({status})");
+            return Err(ended(status).context("QEMU did not get to its socket"));
         }
         thread::sleep(Duration::from_millis(50));
     }
     bail!("QEMU did not open its socket");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(script: &str) -> Qemu {
+        let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
+        Qemu { child, console: Console::Terminal, sockets: PathBuf::from("/nonexistent") }
+    }
+
+    #[test]
+    fn only_a_death_by_signal_is_a_crash() {
+        let gone = || anyhow!("the machine is gone");
+        let crash = machine("kill -SEGV $$").blame(gone());
+        assert!(crash.downcast_ref::<Crash>().is_some(), "{crash:#}");
+        assert!(format!("{crash:#}").ends_with(": the machine is gone"), "{crash:#}");
+        assert!(machine("exit 1").blame(gone()).downcast_ref::<Crash>().is_none());
+        assert!(machine("exit 0").wait_off(Duration::from_secs(60)).is_ok());
+        assert!(machine("exit 1").wait_off(Duration::from_secs(60)).is_err());
+    }
 }
