@@ -207,6 +207,15 @@ impl Dir {
         Some(Self { fd, path: self.join(path) })
     }
 
+    /// The text of the file `path` below this directory, its last line break cut off; `None` when
+    /// it cannot be read, or when the way there leads through a symbolic link.
+    pub(crate) fn plain_text(&self, path: &str) -> Option<String> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let fd = rustix::fs::openat2(&self.fd, path, flags, Mode::empty(), resolve).ok()?;
+        attribute(fd).ok().flatten().map(trimmed)
+    }
+
     /// What the file `name` in this directory holds; `None` when it does not exist.
     pub fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -214,23 +223,12 @@ impl Dir {
             Ok(fd) => fd,
             Err(errno) => return self.at("open", name, absent(errno)),
         };
-        let mut buffer = [const { MaybeUninit::uninit() }; 4096];
-        // An attribute of sysfs is at most a page and comes whole in one read.
-        let bytes = match rustix::io::read(&file, &mut buffer) {
-            Ok((bytes, [])) => {
-                read_all(file, 0).map(|rest| rest.map(|rest| [&*bytes, rest.as_slice()].concat()))
-            }
-            Ok((bytes, _)) => Ok(Some(bytes.to_vec())),
-            Err(errno) => vanished(errno.into()),
-        };
-        self.at("read", name, bytes)
+        self.at("read", name, attribute(file))
     }
 
     /// The same as text, its last line break cut off; bytes that are not UTF-8 become `U+FFFD`.
     pub fn text(&self, name: &str) -> Result<Option<String>> {
-        let Some(mut text) = self.bytes(name)?.map(lossy) else { return Ok(None) };
-        text.truncate(text.trim_end().len());
-        Ok(Some(text))
+        Ok(self.bytes(name)?.map(trimmed))
     }
 
     /// Where the symbolic link `name` points, as it is written; `None` when it is no link.
@@ -273,6 +271,12 @@ fn lossy(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
 }
 
+fn trimmed(bytes: Vec<u8>) -> String {
+    let mut text = lossy(bytes);
+    text.truncate(text.trim_end().len());
+    text
+}
+
 fn absent<T>(errno: Errno) -> io::Result<Option<T>> {
     match errno {
         Errno::NOENT | Errno::NOTDIR | Errno::NODEV | Errno::NXIO => Ok(None),
@@ -285,6 +289,16 @@ fn vanished<T>(error: io::Error) -> io::Result<Option<T>> {
     match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(errno) => absent(errno),
         None => Err(error),
+    }
+}
+
+/// Reads what is at most a page as a rule, as an attribute of sysfs is, in one call.
+fn attribute(file: OwnedFd) -> io::Result<Option<Vec<u8>>> {
+    let mut buffer = [const { MaybeUninit::uninit() }; 4096];
+    match rustix::io::read(&file, &mut buffer) {
+        Ok((bytes, [])) => Ok(read_all(file, 0)?.map(|rest| [&*bytes, rest.as_slice()].concat())),
+        Ok((bytes, _)) => Ok(Some(bytes.to_vec())),
+        Err(errno) => vanished(errno.into()),
     }
 }
 

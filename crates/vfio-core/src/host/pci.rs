@@ -134,8 +134,8 @@ impl Pci {
     pub fn read(root: &Root) -> Result<Self> {
         let Some(links) = root.dir(DEVICES)? else { return Ok(Self::default()) };
         let names = links.names()?;
-        let bus = Bus { root, links, real: root.dir(REAL)? };
-        let devices = names.iter().filter_map(|name| bus.device(name).transpose());
+        let mut reader = Reader { root, links, real: root.dir(REAL)?, last: None };
+        let devices = names.iter().filter_map(|name| reader.device(name).transpose());
         Ok(Self::from_devices(devices.collect::<Result<_>>()?))
     }
 
@@ -207,43 +207,80 @@ impl Pci {
 }
 
 /// Where devices are read from.
-struct Bus<'r> {
+struct Reader<'r> {
     root: &'r Root,
     /// One link a device.
     links: Dir,
     /// Where the links lead.
     real: Option<Dir>,
+    /// Where the device before was found.
+    last: Option<Bus>,
 }
 
-impl Bus<'_> {
+/// The directory that all devices of a bus are in.
+struct Bus {
+    number: (u32, u8),
+    dir: Dir,
+    bridge: Option<Address>,
+}
+
+impl Reader<'_> {
     /// `None` when the device vanished meanwhile, or says nothing of itself.
-    fn device(&self, name: &str) -> Result<Option<Device>> {
-        let Ok(address) = name.parse() else { return Ok(None) };
-        let target = self.links.link(name).ok().flatten().unwrap_or_default();
-        let Some(dir) = self.dir(name, &target)? else { return Ok(None) };
-        let attribute = |name| dir.text(name).ok().flatten();
-        let Some(uevent) = attribute("uevent") else { return Ok(None) };
-        let Some(mut device) = parse(address, &uevent) else { return Ok(None) };
-        // The bridge above it, from where its link leads.
-        device.parent = target.rsplit('/').nth(1).and_then(|name| name.parse().ok());
-        let link = |name| dir.link_name(name).ok().flatten();
-        device.group = link("iommu_group").and_then(|name| name.parse().ok());
-        device.physical = link("physfn").and_then(|name| name.parse().ok());
-        if device.class.is_display() {
-            device.boot_vga = attribute("boot_vga").map(|text| text == "1");
+    ///
+    /// A link is followed once a bus: looking up its many names is most of what a device costs.
+    fn device(&mut self, name: &str) -> Result<Option<Device>> {
+        let Ok(address) = name.parse::<Address>() else { return Ok(None) };
+        let number = (address.domain, address.bus);
+        if self.last.as_ref().is_none_or(|bus| bus.number != number) {
+            self.last = self.bus(name, number);
         }
-        Ok(Some(device))
+        if let Some(bus) = &self.last
+            && let Some(device) = read(&bus.dir, &format!("{name}/"), address, bus.bridge)
+        {
+            return Ok(Some(device));
+        }
+        let dir = self.root.dir(&format!("{DEVICES}/{name}"))?;
+        Ok(dir.and_then(|dir| read(&dir, "", address, bridge(&self.above(name)))))
     }
 
-    /// Opens a device's directory, where its link leads: following the link as such has the kernel
-    /// look up three times as many names, which is most of what a device costs.
-    fn dir(&self, name: &str, target: &str) -> Result<Option<Dir>> {
-        let below = target.strip_prefix("../../../devices/").zip(self.real.as_ref());
-        match below.and_then(|(path, real)| real.plain_dir(path)) {
-            Some(dir) => Ok(Some(dir)),
-            None => self.root.dir(&format!("{DEVICES}/{name}")),
-        }
+    /// The directory that a device's link leads into; `None` when that is not below [`REAL`].
+    fn bus(&self, name: &str, number: (u32, u8)) -> Option<Bus> {
+        let above = self.above(name);
+        let dir = self.real.as_ref()?.plain_dir(above.strip_prefix("../../../devices/")?)?;
+        Some(Bus { number, dir, bridge: bridge(&above) })
     }
+
+    /// Where a device's link leads, without its own name.
+    fn above(&self, name: &str) -> String {
+        let mut target = self.links.link(name).ok().flatten().unwrap_or_default();
+        target.truncate(target.rfind('/').unwrap_or_default());
+        target
+    }
+}
+
+/// The bridge whose directory this is.
+fn bridge(above: &str) -> Option<Address> {
+    above.rsplit('/').next()?.parse().ok()
+}
+
+/// Reads the device whose attributes are in `dir`, or in the directory `below` it.
+///
+/// Where `below` is `name/`, its `uevent` is only read if that is a directory itself and no link, so
+/// the links beside it need no directory opened for them.
+fn read(dir: &Dir, below: &str, address: Address, bridge: Option<Address>) -> Option<Device> {
+    let text = |name: &str| match below {
+        "" => dir.text(name).ok().flatten(),
+        _ => dir.plain_text(&[below, name].concat()),
+    };
+    let link = |name: &str| dir.link_name(&[below, name].concat()).ok().flatten();
+    let mut device = parse(address, &text("uevent")?)?;
+    device.parent = bridge;
+    device.group = link("iommu_group").and_then(|name| name.parse().ok());
+    device.physical = link("physfn").and_then(|name| name.parse().ok());
+    if device.class.is_display() {
+        device.boot_vga = text("boot_vga").map(|text| text == "1");
+    }
+    Some(device)
 }
 
 fn parse(address: Address, uevent: &str) -> Option<Device> {
@@ -329,6 +366,26 @@ mod tests {
         let detail = Detail::read(&root, card.address).unwrap();
         assert_eq!(detail.reset_methods, ["flr", "bus"]);
         assert_eq!((detail.driver_override, detail.numa_node), (None, None));
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_device_is_followed_inside_the_root_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let bus = "sys/devices/pci0000:00";
+        put(dir.path(), &format!("{bus}/0000:00:01.0/uevent"), UEVENT.as_bytes());
+        put(dir.path(), "sys/elsewhere/uevent", UEVENT.as_bytes());
+        let foreign = tempfile::tempdir().unwrap();
+        put(foreign.path(), "uevent", UEVENT.as_bytes());
+        symlink("/sys/elsewhere", dir.path().join(bus).join("0000:00:02.0")).unwrap();
+        symlink(foreign.path(), dir.path().join(bus).join("0000:00:03.0")).unwrap();
+        let links = dir.path().join("sys/bus/pci/devices");
+        fs::create_dir_all(&links).unwrap();
+        for name in ["0000:00:01.0", "0000:00:02.0", "0000:00:03.0"] {
+            symlink(format!("../../../devices/pci0000:00/{name}"), links.join(name)).unwrap();
+        }
+        let pci = Pci::read(&Root::open(dir.path()).unwrap()).unwrap();
+        let found: Vec<String> = pci.devices().iter().map(|d| d.address.to_string()).collect();
+        assert_eq!(found, ["0000:00:01.0", "0000:00:02.0"]);
     }
 
     #[test]
