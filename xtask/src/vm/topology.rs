@@ -12,6 +12,10 @@ pub struct Machine {
     pub cpu: &'static str,
     /// Number of CPUs, all in one socket.
     pub cpus: u32,
+    /// CPUs of a core.
+    pub threads: u32,
+    /// Whether there is a PS/2 controller, with a keyboard and a mouse.
+    pub ps2: bool,
     /// Memory in MiB.
     pub memory: u32,
     /// Slot 1 is the first.
@@ -29,8 +33,10 @@ pub enum Card {
     Nic(u8),
     /// A small empty NVMe disk; the number tells several apart.
     Nvme(u8),
-    /// A USB controller that the machine's only keyboard is plugged into.
+    /// A USB controller with a keyboard, the machine's only one where there is no PS/2.
     UsbKeyboard,
+    /// A USB controller with a tablet and a mouse.
+    UsbPointers,
     /// Intel HD audio with one codec; the number tells several apart.
     Audio(u8),
     /// The virtio disk that the machine boots from.
@@ -58,6 +64,8 @@ impl Machine {
             iommu: Some("intel-iommu,intremap=on,caching-mode=on"),
             cpu: "Nehalem,+pdpe1gb,+rdtscp",
             cpus: 4,
+            threads: 1,
+            ps2: false,
             memory: 6144,
             slots,
         }
@@ -66,6 +74,12 @@ impl Machine {
     /// Moves the card in one slot to another; what was there takes its place.
     pub fn swap(mut self, slot: usize, other: usize) -> Self {
         self.slots.swap(slot - 1, other - 1);
+        self
+    }
+
+    /// Plugs a card in; what was in that slot goes.
+    pub fn plug(mut self, slot: usize, card: Card) -> Self {
+        self.slots[slot - 1] = Some(card);
         self
     }
 
@@ -83,9 +97,10 @@ impl Machine {
     pub fn arguments(&self, disk: &str) -> Vec<String> {
         let mut out = Vec::new();
         let mut add = |option: &str, value: String| out.extend([option.to_owned(), value]);
-        add("-machine", "q35,i8042=off".into());
+        add("-machine", format!("q35,i8042={}", if self.ps2 { "on" } else { "off" }));
         add("-cpu", self.cpu.into());
-        add("-smp", format!("{0},sockets=1,cores={0},threads=1", self.cpus));
+        let (cpus, threads) = (self.cpus, self.threads);
+        add("-smp", format!("{cpus},sockets=1,cores={},threads={threads}", cpus / threads));
         add("-m", self.memory.to_string());
         if let Some(iommu) = self.iommu {
             add("-device", iommu.into());
@@ -127,6 +142,11 @@ impl Card {
             Self::UsbKeyboard => vec![
                 device(format!("qemu-xhci,id=keyboard,{place}")),
                 device("usb-kbd,bus=keyboard.0".into()),
+            ],
+            Self::UsbPointers => vec![
+                device(format!("qemu-xhci,id=pointers,{place}")),
+                device("usb-tablet,bus=pointers.0".into()),
+                device("usb-mouse,bus=pointers.0".into()),
             ],
             Self::Audio(n) => vec![
                 ("-audiodev", format!("none,id=audio{n}")),

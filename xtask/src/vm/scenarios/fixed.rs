@@ -1,4 +1,5 @@
-//! Setups without a menu: `deploy-vfio static grub`, then `static file`, each booted and taken back.
+//! Setups without a menu, in the original's command line: CPUs, huge pages and `--static grub` in one
+//! operation, then `--static file`, each booted and taken back.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,9 @@ use crate::vm::guest::Guest;
 use crate::vm::rig::Rig;
 use crate::vm::topology::{Card, Machine};
 
+/// What every line here asks for besides devices.
+const REST: &str = "--hugepages 2M 256 --cpu --yes";
+
 /// What a machine is before a setup, and must be after its undo.
 struct Before {
     etc: BTreeMap<String, String>,
@@ -18,7 +22,9 @@ struct Before {
 
 /// Parameters, undo, files, undo.
 pub fn run(rig: &mut Rig<'_>) -> Result<()> {
-    let mut a = rig.boot(&Machine::a())?;
+    let mut machine = Machine::a();
+    machine.threads = 2;
+    let mut a = rig.boot(&machine)?;
     // Drivers in the image: udev's cold plug loads them before the list of modules is.
     a.write(
         "/etc/initramfs-tools/hooks/early",
@@ -35,10 +41,12 @@ pub fn run(rig: &mut Rig<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The firmware's card stays, its twin is bound; the recovery entries know nothing of it.
+/// The firmware's card stays, all else that may go is bound; the recovery entries know nothing of it.
 fn by_parameters(a: &mut Guest) -> Result<()> {
-    a.ok("deploy-vfio static grub --yes")?;
-    let again = a.ok("deploy-vfio static grub --yes")?;
+    let card = group(a, Card::SecondVga)?;
+    let line = format!("deploy-vfio --quiet --parse no-vga,{card} --static grub {REST}");
+    a.ok(&line)?;
+    let again = a.ok(&line.replace("--quiet ", ""))?;
     ensure!(again.contains("Nothing to do."), "the second run: {again}");
     a.ok("deploy-vfio verify")?;
     let menu = a.grub_menu()?;
@@ -48,12 +56,15 @@ fn by_parameters(a: &mut Guest) -> Result<()> {
         ensure!(!entry.linux.contains("vfio"), "{} would bind: {}", entry.id, entry.linux);
     }
     a.reboot()?;
-    drivers(a, Some(Card::BootVga), &[Card::SecondVga])?;
-    works(a)?;
+    let guests = [Card::SecondVga, Card::Nic(1), Card::Nvme(0), Card::Audio(0)];
+    drivers(a, Some(Card::BootVga), &guests)?;
     status_says(a, "started with the setup of `deploy-vfio static`")?;
+    in_force(a)?;
+    // Off, and off taken back: deployed as before.
     a.ok("deploy-vfio static off --yes")?;
     a.ok("deploy-vfio undo --yes")?;
     a.ok("deploy-vfio verify")?;
+    a.ok("deploy-vfio status")?;
     Ok(())
 }
 
@@ -66,7 +77,7 @@ fn by_files(a: &mut Guest) -> Result<()> {
     ensure!(said.contains("cannot tell"), "the NIC's twin has the default route: {said}");
 
     let groups = format!("{},{}", group(a, Card::Nvme(0))?, group(a, Card::Audio(0))?);
-    a.ok(&format!("deploy-vfio static file --parse {groups} --yes"))?;
+    a.ok(&format!("deploy-vfio --quiet --parse {groups} --static file {REST}"))?;
     a.ok("deploy-vfio verify")?;
     let initrd = a.initrd_list()?;
     for file in ["etc/modprobe.d/deploy-vfio.conf", "vfio-pci.ko", "nvme.ko", "snd-hda-intel.ko"] {
@@ -75,10 +86,21 @@ fn by_files(a: &mut Guest) -> Result<()> {
     ensure!(!initrd.iter().any(|path| path.contains("init-top/deploy-vfio")), "{initrd:?}");
     a.reboot()?;
     drivers(a, Some(Card::BootVga), &[Card::Nvme(0), Card::Audio(0)])?;
-    works(a)?;
     status_says(a, "waits for guests")?;
+    in_force(a)?;
     a.ok("! systemctl is-failed --quiet systemd-modules-load")?;
     Ok(())
+}
+
+/// The second of two cores is kept for guests, the pages are there, and the machine works.
+fn in_force(a: &mut Guest) -> Result<()> {
+    for list in ["isolated", "nohz_full"] {
+        let cpus = a.ok(&format!("cat /sys/devices/system/cpu/{list}"))?;
+        ensure!(cpus == "2-3", "{list}: {cpus}");
+    }
+    a.ok("grep -q 'HugePages_Total: *256$' /proc/meminfo")?;
+    status_says(a, "256 of 256 huge pages")?;
+    works(a)
 }
 
 /// The number of a card's IOMMU group.
@@ -89,9 +111,12 @@ fn group(a: &mut Guest, card: Card) -> Result<String> {
 
 /// Undo, and the next boot is as if nothing had been.
 fn taken_back(a: &mut Guest, before: &Before) -> Result<()> {
-    a.ok("deploy-vfio undo --yes")?;
+    a.ok("deploy-vfio -u --yes")?;
     a.reboot()?;
     untouched(a)?;
+    let isolated = a.ok("cat /sys/devices/system/cpu/isolated")?;
+    ensure!(isolated.is_empty(), "still isolated: {isolated}");
+    a.ok("grep -q 'HugePages_Total: *0$' /proc/meminfo")?;
     let now = a.etc_fingerprint()?;
     ensure!(now == before.etc, "undo left /etc different:\n{}", difference(&before.etc, &now));
     ensure!(a.grub_menu()? == before.menu, "undo left the menu different");

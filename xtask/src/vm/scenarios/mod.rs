@@ -6,6 +6,7 @@ mod fixed;
 mod later;
 mod multiboot;
 mod refusals;
+mod running;
 mod smoke;
 
 use anyhow::Result;
@@ -37,13 +38,18 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "static",
-        about: "static grub, then static file: bound at every boot, recovery without, undo to the byte",
+        about: "the original's line with static grub, then static file: devices, CPUs, pages; undo each",
         run: fixed::run,
     },
     Scenario {
         name: "everything",
         about: "multiboot last --parse all with huge pages in the entries, and undo --all",
         run: everything::run,
+    },
+    Scenario {
+        name: "running",
+        about: "what needs no reboot: keyboard and mouse for guests, huge pages at runtime",
+        run: running::run,
     },
     Scenario {
         name: "later",
