@@ -44,8 +44,10 @@ pub fn groups_table(
 /// A table must fit a terminal; `--json` has whole names.
 fn shortened(name: Cow<'_, str>) -> Cow<'_, str> {
     const MOST: usize = 56;
-    if name.len() <= MOST || name.chars().count() <= MOST {
-        return name;
+    match name.char_indices().nth(MOST - 1) {
+        Some((end, last)) if end + last.len_utf8() < name.len() => {
+            [&name[..end], "…"].concat().into()
+        }
+        _ => name,
     }
-    name.chars().take(MOST - 1).chain(['…']).collect()
 }

@@ -21,7 +21,12 @@ static LOST: AtomicBool = AtomicBool::new(false);
 
 /// Data, a line.
 pub(crate) fn data(line: &str) {
-    note(writeln!(anstream::stdout(), "{line}"));
+    // Looking for colours to leave out takes longer than writing a long table.
+    note(if line.contains('\x1b') {
+        writeln!(anstream::stdout(), "{line}")
+    } else {
+        writeln!(io::stdout(), "{line}")
+    });
 }
 
 /// Whether standard output has all the data; `false` once a write of it failed.
