@@ -31,7 +31,7 @@ fn no_command_harms_any_machine() {
 fn try_all(machine: &Description) -> std::io::Result<String> {
     let stage = Stage::new(machine, Edits::None)?;
     let mut broken = String::new();
-    for words in ["groups", "groups all", "groups --json", "host --json", "status"] {
+    for words in ["groups", "groups all", "groups --json", "host --json", "status", "doctor"] {
         let words: Vec<&str> = words.split(' ').collect();
         let outcome = programs().run(stage.path(), &words)?;
         note(&mut broken, &words, reading(&words, &outcome));

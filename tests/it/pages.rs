@@ -132,7 +132,7 @@ fn examples_are_true() {
 
 #[test]
 fn whatever_changes_something_has_two_examples() {
-    for name in ["apply", "hugepages", "multiboot", "recover", "redo", "undo"] {
+    for name in ["apply", "doctor", "hugepages", "multiboot", "recover", "redo", "undo"] {
         let examples = examples(&format!("deploy-vfio-{name}"));
         assert!(examples.len() >= 2, "{name}: {examples:?}");
     }

@@ -1,4 +1,4 @@
-//! What needs no reboot: keyboards and mice for guests, and huge pages while the system runs.
+//! What needs no reboot: the diagnosis, keyboards and mice for guests, and huge pages while the system runs.
 
 use std::collections::BTreeSet;
 
@@ -24,6 +24,7 @@ pub fn run(rig: &mut Rig<'_>) -> Result<()> {
     a.write("/etc/libvirt/qemu.conf", "0600", QEMU_CONF)?;
     let before = a.etc_fingerprint()?;
 
+    diagnosed(&mut a)?;
     let devices = by_libvirt(&mut a)?;
     let now = a.etc_fingerprint()?;
     let touched = difference(&before, &now);
@@ -38,6 +39,23 @@ pub fn run(rig: &mut Rig<'_>) -> Result<()> {
     ensure!(now == before, "undo left /etc different:\n{}", difference(&before, &now));
     status_says(&mut a, "nothing is deployed")?;
     a.power_off()?;
+    Ok(())
+}
+
+/// A machine that has everything but a processor for guests: QEMU's own shows no VT-x.
+fn diagnosed(a: &mut Guest) -> Result<()> {
+    let said = a.fails("deploy-vfio doctor", 1)?;
+    for finding in [
+        "FAIL  virtualization       the processor shows no VT-x",
+        "PASS  IOMMU ",
+        "PASS  interrupt remapping  interrupts are remapped",
+        "WARN  twin cards ",
+        "PASS  kernels ",
+        "PASS  keyboard and mouse   with names that stay: 5",
+    ] {
+        ensure!(said.contains(finding), "no `{finding}`:\n{said}");
+    }
+    ensure!(said.ends_with(" 1 failed"), "more than the processor fails:\n{said}");
     Ok(())
 }
 
