@@ -67,9 +67,6 @@ pub(crate) fn plan(
     machine: &Machine,
     wanted: &Wanted<Cpu>,
 ) -> Result<(), Failure> {
-    let request = match wanted {
-        Wanted::On(words) => words.request(),
-        Wanted::Off => Request::Off,
-    };
+    let request = wanted.words().map_or(Request::Off, Cpu::request);
     Ok(vfio_isolcpus::plan(draft, &machine.cpu, &machine.kernels, &request)?)
 }

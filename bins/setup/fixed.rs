@@ -116,10 +116,7 @@ pub(crate) fn plan(
     machine: &Machine,
     wanted: &Wanted<Static>,
 ) -> Result<(), Failure> {
-    let words = match wanted {
-        Wanted::On(words) => words,
-        Wanted::Off => return Ok(vfio_iommu::unbind_fixed(draft)?),
-    };
+    let Some(words) = wanted.words() else { return Ok(vfio_iommu::unbind_fixed(draft)?) };
     words.check()?;
     let names = Names::read(draft.root(), &machine.pci)?.or_of(machine);
     let Static { parse, allow, host, .. } = words.clone();

@@ -109,10 +109,7 @@ pub(crate) fn plan(
     machine: &Machine,
     wanted: &Wanted<Hugepages>,
 ) -> Result<(), Failure> {
-    let request = match wanted {
-        Wanted::On(words) => words.request()?,
-        Wanted::Off => Request::Off,
-    };
+    let request = wanted.words().map_or(Ok(Request::Off), Hugepages::request)?;
     let (cpu, memory, kernels) = (&machine.cpu, &machine.memory, &machine.kernels);
     Ok(vfio_hugepages::plan(draft, cpu, memory, kernels, &request)?)
 }

@@ -93,12 +93,9 @@ pub(crate) fn plan(
     machine: &Machine,
     wanted: &Wanted<Multiboot>,
 ) -> Result<(), Failure> {
-    let words = match wanted {
-        Wanted::On(words) => words,
-        Wanted::Off => {
-            vfio_iommu::unbind(draft)?;
-            return Ok(vfio_grub::clear_entries(draft)?);
-        }
+    let Some(words) = wanted.words() else {
+        vfio_iommu::unbind(draft)?;
+        return Ok(vfio_grub::clear_entries(draft)?);
     };
     let names = Names::read(draft.root(), &machine.pci)?.or_of(machine);
     let chosen = vfio_iommu::select(machine, &words.parse, &words.allow)?;

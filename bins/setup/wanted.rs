@@ -18,6 +18,17 @@ pub enum Wanted<T> {
     Off,
 }
 
+impl<T> Wanted<T> {
+    /// How it is wanted; `None` when it is not.
+    #[must_use]
+    pub fn words(&self) -> Option<&T> {
+        match self {
+            Self::On(words) => Some(words),
+            Self::Off => None,
+        }
+    }
+}
+
 impl<T: Args> Args for Wanted<T> {
     fn augment_args(command: clap::Command) -> clap::Command {
         let name = command.get_bin_name().unwrap_or_else(|| command.get_name()).to_owned();

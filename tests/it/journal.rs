@@ -1,29 +1,18 @@
 //! The journal as the programs show it: records of earlier versions, and damaged ones.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, path::Path};
 
 use vfio_testkit::{Outcome, Programs};
 
-const FIXTURE: &str = "crates/vfio-core/tests/fixtures/journal-format-1";
+#[path = "../../crates/vfio-core/tests/fixtures/state.rs"]
+mod state;
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &to),
-            false => drop(fs::copy(entry.path(), to).unwrap()),
-        }
-    }
-}
+const FIXTURE: &str = "crates/vfio-core/tests/fixtures/journal-format-1";
 
 /// An empty tree with the state directory that an earlier version left.
 fn tree() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let state = dir.path().join("var/lib/deploy-vfio");
-    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join(FIXTURE), &state);
-    fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();
+    state::lay_out(&Path::new(env!("CARGO_MANIFEST_DIR")).join(FIXTURE), dir.path());
     dir
 }
 

@@ -13,4 +13,5 @@ mod shells;
 mod snapshot;
 mod tidy;
 mod tools;
+mod user;
 mod wizard;

@@ -14,6 +14,17 @@ use crate::tools::has;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_deploy-vfio");
 const CARD: &str = "NVIDIA GeForce RTX 2070 and 4 more";
 
+/// A place with a machine and a directory, when there is the shell to try there.
+fn place(shell: &str) -> Option<(tempfile::TempDir, PathBuf)> {
+    if !has(shell) {
+        return None;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let root = machine(dir.path());
+    fs::create_dir(dir.path().join("directory")).unwrap();
+    Some((dir, root))
+}
+
 fn machine(dir: &Path) -> PathBuf {
     let root = dir.join("root");
     let machine = Path::new(env!("CARGO_MANIFEST_DIR")).join("machines/two-gpus.json");
@@ -104,11 +115,7 @@ fn a_plugin_is_not_run_to_complete_its_words() {
 
 #[test]
 fn bash_completes() {
-    if !has("bash") {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let root = machine(dir.path());
+    let Some((dir, root)) = place("bash") else { return };
     let script = r#"
         source <(deploy-vfio completions bash)
         try() {
@@ -131,12 +138,7 @@ fn bash_completes() {
 
 #[test]
 fn fish_completes() {
-    if !has("fish") {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let root = machine(dir.path());
-    fs::create_dir(dir.path().join("directory")).unwrap();
+    let Some((dir, root)) = place("fish") else { return };
     let complete = |line: &str| {
         let mut fish = command("fish", dir.path());
         let script = "deploy-vfio completions fish | source; complete -C $argv[1]";
@@ -155,12 +157,7 @@ fn fish_completes() {
 /// Types into a zsh on a terminal of its own: `zle` alone calls completion.
 #[test]
 fn zsh_completes() {
-    if !has("zsh") {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let root = machine(dir.path());
-    fs::create_dir(dir.path().join("directory")).unwrap();
+    let Some((dir, root)) = place("zsh") else { return };
     // ^X writes the line as it stands and empties it.
     let setup = r#"
         autoload -U compinit && compinit -u -D

@@ -9,6 +9,9 @@ use vfio_core::change::{
 
 use crate::{Context, Failure, Usage, json, output};
 
+/// What a dry run says to somebody who may not read the journal.
+const UNSEEN: &str = "not root: whether an earlier operation is unfinished was not looked at";
+
 /// What happened, for the closing lines and for `--json`.
 struct Done {
     id: u32,
@@ -35,9 +38,11 @@ impl Context {
         verify: Option<&Verify<'_>>,
         data: &Map<String, Value>,
     ) -> Result<(), Failure> {
-        let plan = draft.finish(self.title.as_str())?;
-        self.report_interrupted()?;
+        let mut plan = draft.finish(self.title.as_str())?;
+        let unseen = self.report_interrupted()?;
+        plan.notes.extend(unseen.map(str::to_owned));
         if plan.is_empty() {
+            unseen.iter().for_each(|note| self.say(note));
             return self.nothing_to_do(&plan, data);
         }
         // A dry run, and the diff above the question, promise only what can be done here.
@@ -252,7 +257,18 @@ impl Context {
     }
 
     /// A plan made over half-done files would be wrong: recover first, or say that it is needed.
-    fn report_interrupted(&self) -> Result<(), Failure> {
-        Ok(change::ready(self.root())?)
+    ///
+    /// The journal is for root alone; what a dry run of somebody else did not look at is the answer.
+    fn report_interrupted(&self) -> Result<Option<&'static str>, Failure> {
+        match change::ready(self.root()) {
+            Ok(()) => Ok(None),
+            Err(error) if error.is_denied() && self.dry_run() => Ok(Some(UNSEEN)),
+            Err(error) => {
+                if error.is_denied() {
+                    self.privileged()?;
+                }
+                Err(error.into())
+            }
+        }
     }
 }

@@ -126,7 +126,7 @@ impl Context {
     }
 
     /// Whoever owns the tree may change it; on a running system that is root.
-    fn privileged(&self) -> Result<(), Failure> {
+    pub(crate) fn privileged(&self) -> Result<(), Failure> {
         let me = rustix::process::geteuid().as_raw();
         let owner = rustix::fs::stat(self.root.path()).map(|stat| stat.st_uid);
         if me == 0 || (!self.root.is_host() && owner.is_ok_and(|owner| owner == me)) {

@@ -1,24 +1,37 @@
 //! Tables of plain text.
 
+use std::borrow::Cow;
+
 use unicode_width::UnicodeWidthStr;
 
 /// Rows under a heading, in columns, without lines: the first column stands to the right, the others
-/// to the left.
+/// to the left. A line break or another control character in a cell is written as an escape.
 #[must_use]
 pub fn table<const N: usize>(heading: [&str; N], rows: &[[impl AsRef<str>; N]]) -> String {
+    let rows: Vec<[Cow<'_, str>; N]> =
+        rows.iter().map(|row| row.each_ref().map(|cell| shown(cell.as_ref()))).collect();
     let mut widths = heading.map(width);
-    for row in rows {
+    for row in &rows {
         for (widest, cell) in widths.iter_mut().zip(row) {
-            *widest = width(cell.as_ref()).max(*widest);
+            *widest = width(cell).max(*widest);
         }
     }
     let mut text = String::with_capacity((rows.len() + 1) * (widths.iter().sum::<usize>() + 2 * N));
     line(&mut text, heading, &widths);
-    for row in rows {
+    for row in &rows {
         text.push('\n');
         line(&mut text, row.each_ref().map(AsRef::as_ref), &widths);
     }
     text
+}
+
+/// What a cell looks like in its row: names come from firmware, files and mount points.
+fn shown(cell: &str) -> Cow<'_, str> {
+    if !cell.contains(char::is_control) {
+        return Cow::Borrowed(cell);
+    }
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+    Cow::Owned(cell.chars().map(escaped).collect())
 }
 
 /// Every column but the first is filled up on the right, and the end of a line is left open.
@@ -55,5 +68,14 @@ mod tests {
             "  #  name  why\n  7  显卡  x\n123  é\n           y"
         );
         assert_eq!(table(["a", "b"], &[["", ""], ["1", ""]]), "a  b\n\n1");
+    }
+
+    #[test]
+    fn a_control_character_breaks_no_row() {
+        let rows = [["1", "/mnt/a\nb", "x"], ["2", "\u{1b}[31mred", "\t\u{85}é"]];
+        assert_eq!(
+            table(["#", "at", "why"], &rows),
+            "#  at             why\n1  /mnt/a\\nb      x\n2  \\u{1b}[31mred  \\t\\u{85}é"
+        );
     }
 }

@@ -159,9 +159,13 @@ pub enum Error {
     },
 }
 
-/// Files that only root may read, and we are somebody else.
-fn is_denied(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(Errno::ACCESS.raw_os_error())
+impl Error {
+    /// Whether this is about a file that only root may read, and we are somebody else.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        let access = Some(Errno::ACCESS.raw_os_error());
+        matches!(self, Self::Io { source, .. } if source.raw_os_error() == access)
+    }
 }
 
 fn edited(paths: &[String]) -> String {
@@ -181,7 +185,7 @@ fn unrestorable(because: &[String]) -> String {
 impl Advice for Error {
     fn exit(&self) -> Exit {
         match self {
-            Self::Io { source, .. } if is_denied(source) => Exit::Refused,
+            Self::Io { .. } if self.is_denied() => Exit::Refused,
             Self::Io { .. } | Self::Malformed { .. } | Self::Program { .. } => Exit::Failed,
             Self::Changed { .. } | Self::Busy { .. } => Exit::Busy,
             Self::Refused { .. } => Exit::Refused,
@@ -231,7 +235,7 @@ impl Advice for Error {
             Self::RedoConflict { .. } => one(
                 "move the edited files away and redo, or run the operation's command anew over them",
             ),
-            Self::Io { source, .. } if is_denied(source) => one("run it as root, with sudo"),
+            Self::Io { .. } if self.is_denied() => one("run it as root, with sudo"),
             Self::Program { .. } => one("everything is as before; mend the cause and run it again"),
             _ => Vec::new(),
         }

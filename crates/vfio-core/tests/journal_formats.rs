@@ -14,6 +14,9 @@ use vfio_core::{
     change::{self, Image, Interrupt, NoRebuild, OnConflict, Settings, Standing, State},
 };
 
+#[path = "fixtures/state.rs"]
+mod state;
+
 static CALM: Interrupt = Interrupt::new();
 
 fn settings() -> Settings<'static> {
@@ -25,24 +28,11 @@ fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/journal-format-1")
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &to),
-            false => drop(fs::copy(entry.path(), to).unwrap()),
-        }
-    }
-}
-
 /// A tree with the state directory of format 1, and the files as its operations left them.
 fn machine() -> (tempfile::TempDir, Root) {
     let dir = tempfile::tempdir().unwrap();
     let at = |path: &str| dir.path().join(path);
-    copy(&fixture(), &at("var/lib/deploy-vfio"));
-    fs::set_permissions(at("var/lib/deploy-vfio"), fs::Permissions::from_mode(0o700)).unwrap();
+    state::lay_out(&fixture(), dir.path());
     fs::create_dir_all(at("usr/share")).unwrap();
     fs::create_dir_all(at("etc")).unwrap();
     symlink("../usr/share/real", at("etc/link")).unwrap();

@@ -3,7 +3,7 @@
 //! Invariants: every writing call takes the locks and recovers first, and ends with the files
 //! as before or as wanted; the reading calls take no lock and write nothing.
 
-use std::{collections::BTreeSet, io::ErrorKind};
+use std::collections::BTreeSet;
 
 use crate::{
     Error, Result, Root,
@@ -35,7 +35,7 @@ pub fn check(root: &Root, plan: &Plan, rebuilder: &dyn Rebuilder) -> Result<()> 
         .and_then(|()| outputs(root, &plan.rebuilds(), rebuilder))
         .and_then(|artefacts| space::check(root, plan, &artefacts));
     match checked {
-        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => Ok(()),
+        Err(error) if error.is_denied() => Ok(()),
         other => other,
     }
 }

@@ -2,21 +2,16 @@
 
 use std::io;
 
-use crate::description::{Description, DeviceDescription, Roles};
+use crate::description::{Description, DeviceDescription};
 
-use super::{maker::Maker, pci::Buses};
+use super::{Scene, maker::Maker};
 
 /// Lays out what the host works with.
-pub(super) fn lay_out(
-    make: &Maker,
-    machine: &Description,
-    roles: &Roles,
-    buses: &Buses,
-) -> io::Result<()> {
-    network(make, machine, roles, buses)?;
-    screens(make, machine, roles, buses)?;
-    iommu(make, machine)?;
-    firmware(make, machine)
+pub(super) fn lay_out(scene: Scene<'_>) -> io::Result<()> {
+    network(scene)?;
+    screens(scene)?;
+    iommu(scene.make, scene.machine)?;
+    firmware(scene.make, scene.machine)
 }
 
 /// `enp5s0`, as systemd would call it by its place.
@@ -33,7 +28,8 @@ fn interface(machine: &Description, device: &DeviceDescription) -> String {
     format!("{kind}{domain}p{}s{slot}{function}", device.bus())
 }
 
-fn network(make: &Maker, machine: &Description, roles: &Roles, buses: &Buses) -> io::Result<()> {
+fn network(scene: Scene<'_>) -> io::Result<()> {
+    let Scene { make, machine, roles, buses } = scene;
     make.dir("sys/class/net")?;
     let driven = |d: &&DeviceDescription| d.driver.as_deref().is_some_and(|d| d != "vfio-pci");
     let cards = machine.devices.iter().filter(|d| matches!(d.class_code() >> 8, 0x0200 | 0x0280));
@@ -72,7 +68,8 @@ fn network(make: &Maker, machine: &Description, roles: &Roles, buses: &Buses) ->
     Ok(())
 }
 
-fn screens(make: &Maker, machine: &Description, roles: &Roles, buses: &Buses) -> io::Result<()> {
+fn screens(scene: Scene<'_>) -> io::Result<()> {
+    let Scene { make, machine, roles, buses } = scene;
     make.dir("sys/class/drm")?;
     let cards = machine.devices.iter().filter(|device| device.has_connectors());
     for (number, device) in cards.enumerate() {

@@ -2,19 +2,15 @@
 
 use std::io;
 
-use crate::description::{Description, InputDescription, Roles};
+use crate::description::InputDescription;
 
-use super::{maker::Maker, pci::Buses};
+use super::{Scene, maker::Maker, pci::Buses};
 
 const KEYS: &str = "1000000000007 ff9f207ac14057ff febeffdfffefffff fffffffffffffffe";
 
 /// Lays out the input devices; a machine of which none are described has a keyboard.
-pub(super) fn lay_out(
-    make: &Maker,
-    machine: &Description,
-    roles: &Roles,
-    buses: &Buses,
-) -> io::Result<()> {
+pub(super) fn lay_out(scene: Scene<'_>) -> io::Result<()> {
+    let Scene { make, machine, roles, buses } = scene;
     let mut inputs = machine.inputs.clone();
     if let ([], Some(address)) = (inputs.as_slice(), &roles.keyboard) {
         inputs.push(keyboard(address));

@@ -17,6 +17,16 @@ use std::{io, path::Path};
 use crate::description::{Description, Roles};
 
 use maker::Maker;
+use pci::Buses;
+
+/// What is laid out where.
+#[derive(Clone, Copy)]
+struct Scene<'a> {
+    make: &'a Maker,
+    machine: &'a Description,
+    roles: &'a Roles,
+    buses: &'a Buses,
+}
 
 /// What people have done to the files that packages brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,9 +51,10 @@ impl Description {
     pub fn lay_out_with(&self, dir: &Path, edits: Edits) -> io::Result<Roles> {
         let (make, roles) = (Maker::new(dir), self.roles());
         let buses = pci::lay_out(&make, self)?;
-        storage::lay_out(&make, self, &roles, &buses)?;
-        host::lay_out(&make, self, &roles, &buses)?;
-        input::lay_out(&make, self, &roles, &buses)?;
+        let scene = Scene { make: &make, machine: self, roles: &roles, buses: &buses };
+        storage::lay_out(scene)?;
+        host::lay_out(scene)?;
+        input::lay_out(scene)?;
         cpu::lay_out(&make, &self.cpu)?;
         memory::lay_out(&make, self)?;
         self.lay_out_system(dir, edits)?;

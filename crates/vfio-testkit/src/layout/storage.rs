@@ -2,9 +2,9 @@
 
 use std::io;
 
-use crate::description::{Description, Roles};
+use crate::description::Description;
 
-use super::{maker::Maker, pci::Buses};
+use super::{Scene, maker::Maker, pci::Buses};
 
 struct Disk {
     name: &'static str,
@@ -37,12 +37,8 @@ impl Disk {
 }
 
 /// Lays out the block devices, and what is mounted and swapped to.
-pub(super) fn lay_out(
-    make: &Maker,
-    machine: &Description,
-    roles: &Roles,
-    buses: &Buses,
-) -> io::Result<()> {
+pub(super) fn lay_out(scene: Scene<'_>) -> io::Result<()> {
+    let Scene { make, machine, roles, buses } = scene;
     let disk = roles.disk.as_deref().map(|address| Disk::of(machine, address, buses));
     let Some(disk) = disk else {
         let info = "25 1 0:25 / / rw - overlay overlay rw\n";
