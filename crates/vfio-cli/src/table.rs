@@ -27,24 +27,29 @@ pub fn table<const N: usize>(heading: [&str; N], rows: &[[impl AsRef<str>; N]]) 
 
 /// What a cell looks like in its row: names come from firmware, files and mount points.
 fn shown(cell: &str) -> Cow<'_, str> {
-    if !cell.contains(char::is_control) {
+    if is_plain(cell) || !cell.contains(char::is_control) {
         return Cow::Borrowed(cell);
     }
     let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
     Cow::Owned(cell.chars().map(escaped).collect())
 }
 
+/// Whether there is nothing but printable ASCII in it, as in most cells: told many bytes at a time.
+fn is_plain(cell: &str) -> bool {
+    cell.bytes().fold(true, |plain, byte| plain & (b' '..=b'~').contains(&byte))
+}
+
 /// Every column but the first is filled up on the right, and the end of a line is left open.
 fn line<const N: usize>(text: &mut String, cells: [&str; N], widths: &[usize; N]) {
     for (column, (cell, widest)) in cells.into_iter().zip(widths).enumerate() {
-        let blanks = std::iter::repeat_n(' ', widest - width(cell));
+        let blanks = widest - width(cell);
         if column == 0 {
-            text.extend(blanks);
+            text.push_str(&" ".repeat(blanks));
             text.push_str(cell);
         } else {
             text.push_str("  ");
             text.push_str(cell);
-            text.extend(blanks);
+            text.push_str(&" ".repeat(blanks));
         }
     }
     text.truncate(text.trim_end_matches(' ').len());
