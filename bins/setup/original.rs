@@ -10,14 +10,35 @@ use std::collections::BTreeSet;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, error::ErrorKind};
 use vfio_iommu::{Allow, Choice, Selection};
 
-use crate::{Cpu, Hugepages, Multiboot, Place, Setup, Static, Step, Wanted};
+use crate::{Cpu, Evdev, Hugepages, Multiboot, Place, Setup, Static, Step, Wanted};
 
 const PRE_SETUP: &str = "Pre-setup";
 const VFIO_SETUP: &str = "VFIO setup";
 const POST_SETUP: &str = "Post-setup";
 
+const MORE: &str = "\
+At a terminal it asks step by step, with the machine's own defaults, for what no option says. Who
+names one feature of a section is asked for no other of it; without a terminal, what is not named
+stays as it is. All of it is one plan, one question and one operation. The options work without the
+word `setup` too; there `-h` alone is help.
+
+Examples:
+  deploy-vfio --parse vga --hugepages 2M 512 --cpu --multiboot last
+      Several features, as one operation.
+  deploy-vfio -p no-vga -e -s grub --dry-run
+      Keyboard and mouse for guests, and other devices than graphics cards at every boot.
+  deploy-vfio --uninstall-pre-setup --uninstall-vfio-setup
+      Take all of it away.
+  deploy-vfio --undo
+      Take the newest operation back.
+
+See also:
+  deploy-vfio apply
+  deploy-vfio undo";
+
 /// The options; the help of `deploy-vfio setup` is made of them.
 #[derive(Args, Debug)]
+#[command(after_long_help = MORE)]
 struct Options {
     /// Print help
     #[arg(long, action = ArgAction::Help)]
@@ -35,6 +56,9 @@ struct Options {
     /// Keep CPUs for guests
     #[arg(long, short, help_heading = PRE_SETUP)]
     cpu: bool,
+    /// Share keyboard and mouse with guests, switched by a key
+    #[arg(long, short, help_heading = PRE_SETUP)]
+    evdev: bool,
     /// Reserve huge pages: their size and number
     #[arg(long, short = 'h', num_args = 0..=2, value_names = ["2M|1G", "COUNT"],
           help_heading = PRE_SETUP)]
@@ -69,7 +93,7 @@ struct Options {
     uninstall_post_setup: bool,
 }
 
-const PRE: [&str; 2] = ["cpu", "hugepages"];
+const PRE: [&str; 3] = ["cpu", "evdev", "hugepages"];
 const VFIO: [&str; 3] = ["multiboot", "fixed", "parse"];
 
 /// What the original's command line asks for.
@@ -123,8 +147,10 @@ impl Options {
     fn pre_setup(&self, line: &mut Original) -> Result<(), clap::Error> {
         if self.uninstall_pre_setup {
             (line.setup.hugepages, line.setup.cpu) = (Some(Wanted::Off), Some(Wanted::Off));
-        } else if self.cpu || self.hugepages.is_some() {
+            line.setup.evdev = Some(Wanted::Off);
+        } else if self.cpu || self.evdev || self.hugepages.is_some() {
             line.setup.cpu = self.cpu.then(|| Wanted::On(Cpu::default()));
+            line.setup.evdev = self.evdev.then(|| Wanted::On(Evdev::default()));
             match self.hugepages.as_deref() {
                 None => {}
                 Some([size, count]) => {
@@ -135,7 +161,7 @@ impl Options {
                 Some(_) => return Err(wrong("how many pages? `--hugepages 1G 16`")),
             }
         } else if !self.skip_pre_setup {
-            line.open.extend([Step::Hugepages, Step::Cpu]);
+            line.open.extend([Step::Hugepages, Step::Cpu, Step::Evdev]);
         }
         Ok(())
     }
@@ -152,7 +178,7 @@ impl Options {
             let words = Static { parse, allow: self.allow, ..Static::of(place) };
             line.setup.fixed = Some(Wanted::On(words));
         } else if self.parse.is_some() || self.fixed.is_some() {
-            line.parse = self.parse;
+            line.parse = Some(self.parse.unwrap_or_default());
             line.bare.insert(Step::How);
         } else if !self.skip_vfio_setup {
             line.open.extend([Step::Selection, Step::How]);
@@ -195,14 +221,16 @@ mod tests {
             format!("[multiboot] entry = \"{entry}\" parse = \"{parse}\"")
         };
         for (line, asked) in [
-            ("", "open: {Selection, How, Hugepages, Cpu}".to_owned()),
-            ("-q", "open: {Selection, How, Hugepages, Cpu}".to_owned()),
+            ("", "open: {Selection, How, Hugepages, Cpu, Evdev}".to_owned()),
+            ("-q", "open: {Selection, How, Hugepages, Cpu, Evdev}".to_owned()),
             ("-h 1G 16 --skip-vfio-setup", pre.to_owned()),
             ("--hugepages 1G 16 --skip-vfio-setup -q", pre.to_owned()),
             ("--skip-vfio-setup --hugepages 1G 16", pre.to_owned()),
             ("--hugepages --cpu --skip-vfio-setup", "[cpu] bare: {Hugepages}".to_owned()),
             ("--cpu --skip-vfio-setup", "[cpu]".to_owned()),
             ("-c --skip-vfio-setup", "[cpu]".to_owned()),
+            ("--evdev --skip-vfio-setup", "[evdev]".to_owned()),
+            ("-e -c --skip-vfio-setup", "[cpu]  [evdev]".to_owned()),
             ("-m last --skip-pre-setup", menu("last", "vga")),
             ("--multiboot --parse all --skip-pre-setup", menu("default", "all")),
             ("--parse no-vga,14 -m 14 --skip-pre-setup", menu("14", "no-vga,14")),
@@ -211,7 +239,8 @@ mod tests {
             ("--skip-pre-setup --skip-vfio-setup --skip-post-setup", String::new()),
             (
                 "--uninstall-pre-setup --uninstall-vfio-setup --uninstall-post-setup",
-                "hugepages = \"off\" cpu = \"off\" multiboot = \"off\" static = \"off\"".to_owned(),
+                "hugepages = \"off\" cpu = \"off\" evdev = \"off\" multiboot = \"off\" static = \"off\""
+                    .to_owned(),
             ),
             ("-s file --skip-pre-setup", "[static] place = \"file\" parse = \"vga\"".into()),
             (
