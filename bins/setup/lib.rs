@@ -8,6 +8,7 @@
 
 mod cpu;
 mod declared;
+mod drivers;
 mod evdev;
 mod fixed;
 mod groups;
@@ -25,6 +26,7 @@ use vfio_core::{Root, change::Draft, host::Machine};
 
 pub use cpu::Cpu;
 pub use declared::{DECLARED, declared};
+pub use drivers::Drivers;
 pub use evdev::Evdev;
 pub use fixed::{Place, Static};
 pub use groups::{groups_table, reasons};
@@ -64,6 +66,15 @@ impl Setup {
     ///
     /// What a feature refuses, and what the engine does.
     pub fn carry_out(&self, cx: &Context) -> Result<(), Failure> {
+        self.carry_out_with(cx, None)
+    }
+
+    /// The same on a machine whose real drivers are in a file.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Setup::carry_out`]; a file that is not to be trusted.
+    pub fn carry_out_with(&self, cx: &Context, drivers: Option<&Drivers>) -> Result<(), Failure> {
         let menu = matches!(self.multiboot, Some(Wanted::On(_)));
         if menu && matches!(self.fixed, Some(Wanted::On(_))) {
             let help = ["`multiboot` keeps the choice for each boot, `static` makes it once"];
@@ -71,8 +82,11 @@ impl Setup {
                 Usage::new("a menu and a static setup take each other's place", &help).into()
             );
         }
-        let machine = cx.machine()?;
+        let mut machine = cx.machine()?;
         let mut draft = cx.draft();
+        if let Some(drivers) = drivers {
+            drivers.consult(cx, &mut draft, &mut machine)?;
+        }
         let Some(guest) = self.plan(cx, &mut draft, &machine)? else {
             return finish(cx, draft, &machine);
         };

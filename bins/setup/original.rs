@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, error::ErrorKind};
 use vfio_iommu::{Allow, Choice, Selection};
 
-use crate::{Cpu, Evdev, Hugepages, Multiboot, Place, Setup, Static, Step, Wanted};
+use crate::{Cpu, Drivers, Evdev, Hugepages, Multiboot, Place, Setup, Static, Step, Wanted};
 
 const PRE_SETUP: &str = "Pre-setup";
 const VFIO_SETUP: &str = "VFIO setup";
@@ -52,6 +52,13 @@ struct Options {
     /// Give away what is protected
     #[arg(long, value_name = "network|keyboard|headless|storage", value_delimiter = ',')]
     allow: Vec<Allow>,
+    /// Keep in this XML file which driver each device has without guests: it is written while no
+    /// device waits for one, and read later [default: /etc/deploy-vfio/database.xml]
+    #[arg(long, short = 'x', num_args = 0..=1, value_name = "FILE")]
+    xml: Option<Option<String>>,
+    /// Keep no such file
+    #[arg(long, conflicts_with = "xml")]
+    no_xml: bool,
 
     /// Keep CPUs for guests
     #[arg(long, short, help_heading = PRE_SETUP)]
@@ -103,6 +110,8 @@ pub struct Original {
     pub setup: Setup,
     /// Groups for guests, where no VFIO setup is named to take them.
     pub parse: Option<Selection>,
+    /// Where the drivers of devices that are on vfio-pci are known from; `None` for nowhere.
+    pub drivers: Option<Drivers>,
     /// Whether to take the newest operation back instead of all this.
     pub undo: bool,
     /// Features that are named without what they need.
@@ -134,10 +143,12 @@ impl FromArgMatches for Original {
 
 impl Options {
     fn read(self) -> Result<Original, clap::Error> {
-        let mut line = Original { undo: self.undo, ..Original::default() };
+        let drivers = self.xml.clone().map(|file| Drivers { file });
+        let mut line = Original { undo: self.undo, drivers, ..Original::default() };
         self.pre_setup(&mut line)?;
         self.vfio_setup(&mut line);
         let named = line.setup != Setup::default() || !line.bare.is_empty();
+        let named = named || line.drivers.is_some();
         if line.undo && named {
             return Err(wrong("`--undo` stands alone: what is to be set up comes in another run"));
         }
@@ -206,6 +217,9 @@ mod tests {
     fn told(line: &str) -> String {
         let line = read(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         let mut told = line.setup.to_toml().unwrap().replace('\n', " ");
+        if let Some(Drivers { file }) = &line.drivers {
+            told += &format!("xml: {file:?} ");
+        }
         for (name, steps) in [("bare", &line.bare), ("open", &line.open)] {
             if !steps.is_empty() {
                 told += &format!("{name}: {steps:?} ");
@@ -220,6 +234,8 @@ mod tests {
         let menu = |entry: &str, parse: &str| {
             format!("[multiboot] entry = \"{entry}\" parse = \"{parse}\"")
         };
+        let fixed =
+            |place: &str, parse: &str| format!("[static] place = \"{place}\" parse = \"{parse}\"");
         for (line, asked) in [
             ("", "open: {Selection, How, Hugepages, Cpu, Evdev}".to_owned()),
             ("-q", "open: {Selection, How, Hugepages, Cpu, Evdev}".to_owned()),
@@ -242,7 +258,7 @@ mod tests {
                 "hugepages = \"off\" cpu = \"off\" evdev = \"off\" multiboot = \"off\" static = \"off\""
                     .to_owned(),
             ),
-            ("-s file --skip-pre-setup", "[static] place = \"file\" parse = \"vga\"".into()),
+            ("-s file --skip-pre-setup", fixed("file", "vga")),
             (
                 "-q --parse no-vga,14 --hugepages 2M 256 --cpu --static grub",
                 "[hugepages] size = \"2M\" count = 256  [cpu]  [static] place = \"grub\" \
@@ -250,6 +266,13 @@ mod tests {
                     .into(),
             ),
             ("--static --parse all --skip-pre-setup", "bare: {How}".into()),
+            ("--xml -c --skip-vfio-setup", "[cpu] xml: None".into()),
+            ("-c -x /a/b.xml --skip-vfio-setup", "[cpu] xml: Some(\"/a/b.xml\")".into()),
+            ("--xml=b.xml --parse all --skip-pre-setup", "xml: Some(\"b.xml\") bare: {How}".into()),
+            ("--xml --parse all --skip-pre-setup", "xml: None bare: {How}".into()),
+            ("--static grub --no-xml --skip-pre-setup", fixed("grub", "vga")),
+            ("--static --no-xml --skip-pre-setup", "bare: {How}".into()),
+            ("--skip-pre-setup --skip-vfio-setup --xml", "xml: None".into()),
             (
                 "--ignore-distro -n --uninstall-vfio-setup --skip-pre-setup",
                 "multiboot = \"off\" static = \"off\"".into(),
@@ -275,6 +298,8 @@ mod tests {
             ("--static x", "`x` is no kind of static setup"),
             ("--static grub --multiboot", "cannot be used with"),
             ("-u --cpu", "`--undo` stands alone"),
+            ("-u --xml", "`--undo` stands alone"),
+            ("--xml --no-xml", "cannot be used with"),
             ("last", "unexpected argument 'last'"),
             ("--cpu --cpu", "cannot be used multiple times"),
         ] {

@@ -46,9 +46,10 @@ impl Step {
 /// Nobody to ask for what was named and needs an answer, or for anything at all; somebody who
 /// gave up.
 pub fn complete(cx: &Context, line: Original) -> Result<Setup, Failure> {
-    let Original { setup, parse, bare, open, .. } = line;
+    let Original { setup, parse, drivers, bare, open, .. } = line;
     let asks = cx.is_interactive();
-    if !asks && (!bare.is_empty() || setup == Setup::default() && !open.is_empty()) {
+    let nothing = setup == Setup::default() && drivers.is_none();
+    if !asks && (!bare.is_empty() || nothing && !open.is_empty()) {
         let named = if bare.is_empty() { &open } else { &bare };
         let help: Vec<&str> = named.iter().map(|step| step.option()).collect();
         return Err(Usage::refused("there is nobody to ask: this is no terminal", &help).into());
@@ -57,7 +58,10 @@ pub fn complete(cx: &Context, line: Original) -> Result<Setup, Failure> {
     if steps.is_empty() {
         return Ok(setup);
     }
-    let machine = cx.machine()?;
+    let mut machine = cx.machine()?;
+    if let Some(drivers) = &drivers {
+        drivers.consult(cx, &mut cx.draft(), &mut machine)?;
+    }
     let names = Names::read(cx.root(), &machine.pci)?.or_of(&machine);
     let mut wizard = Wizard { cx, machine: &machine, names: &names, parse, setup };
     steps.retain(|step| *step != Step::Evdev || wizard.can_share());

@@ -82,6 +82,31 @@ impl Context {
         Draft::new(&self.root)
     }
 
+    /// A file that the user named, relative to the tree that this program works on. A name that is
+    /// not absolute is one in the current directory, on the running system.
+    ///
+    /// # Errors
+    ///
+    /// A name that is not absolute, in another tree; one with `..` in it.
+    pub fn path(&self, named: &str) -> Result<String, Failure> {
+        let refused = |why: &str| {
+            let what = format!("`{}` cannot be used: {why}", named.escape_debug());
+            Err(Usage::new(what, &["write the path as it is in the tree: `/etc/x`"]).into())
+        };
+        if !self.root.is_host() && !named.starts_with('/') {
+            return refused("it is not absolute, and this is another tree");
+        }
+        let path = std::path::absolute(named).unwrap_or_default();
+        let mut parts = path.components().skip(1);
+        if !parts.all(|part| matches!(part, std::path::Component::Normal(_))) {
+            return refused("it has a `..`");
+        }
+        match path.to_str().and_then(|path| path.strip_prefix('/')) {
+            Some(path) if !path.is_empty() && !named.ends_with('/') => Ok(path.to_owned()),
+            _ => refused("it is not the name of a file"),
+        }
+    }
+
     /// Prints data, a line.
     pub fn print(&self, line: impl AsRef<str>) {
         output::data(line.as_ref());
