@@ -129,12 +129,12 @@ fn tree(root: &Path) -> Tree {
 }
 
 #[test]
-fn a_whole_run_is_one_operation_and_one_question_at_the_end() {
+fn b16a_a_whole_run_is_one_operation_and_one_question_at_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let root = machine(dir.path());
     let before = tree(&root);
 
-    for (answer, code) in [("n", 1), ("y", 0)] {
+    for (answer, code) in [("n", 1), (ENTER, 1), ("y", 0)] {
         assert_eq!(before.diff(&tree(&root)), "", "nothing is written before the last yes");
         let mut person = Somebody::at(&root, &["setup"]);
         person.sees(QUESTIONS[0]);
@@ -252,7 +252,7 @@ fn without_a_terminal_it_names_the_options_instead() {
 }
 
 #[test]
-fn a_question_without_a_choice_is_passed_over_in_both_directions() {
+fn b16a_a_question_without_a_choice_is_passed_over_in_both_directions() {
     let dir = tempfile::tempdir().unwrap();
     // Its only input device is a keyboard: there is no mouse to share.
     let root = machine_of(dir.path(), "two-gpus");

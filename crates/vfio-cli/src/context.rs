@@ -209,3 +209,34 @@ fn read_snapshot(path: &std::path::Path) -> Result<Machine, Failure> {
         error => error.into(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_on_the_running_system_may_be_one_in_the_current_directory() {
+        let cx = Context::new("x", Global::default(), &[]).unwrap();
+        let here = std::env::current_dir().unwrap();
+        let inside = |name: &str| here.join(name).to_str().unwrap()[1..].to_owned();
+        for (named, path) in [
+            ("a.xml", inside("a.xml")),
+            ("./a.xml", inside("a.xml")),
+            ("/b//a.xml", "b/a.xml".to_owned()),
+        ] {
+            assert_eq!(cx.path(named).unwrap(), path, "{named}");
+        }
+        for named in ["", "/", "a/", "../a", "/b/../a", "/.."] {
+            assert_eq!(cx.path(named).unwrap_err().exit(), 2, "{named}");
+        }
+    }
+
+    #[test]
+    fn in_another_tree_a_name_is_absolute() {
+        let dir = tempfile::tempdir().unwrap();
+        let global = Global { root: Some(dir.path().to_owned()), ..Global::default() };
+        let cx = Context::new("x", global, &[]).unwrap();
+        assert_eq!(cx.path("/etc/x").unwrap(), "etc/x");
+        assert_eq!(cx.path("x").unwrap_err().exit(), 2);
+    }
+}
