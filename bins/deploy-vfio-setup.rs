@@ -16,10 +16,11 @@ fn run(cx: &Context, line: Original) -> Result<(), Failure> {
     if line.undo {
         return cx.undo(OnConflict::Stop);
     }
+    let drivers = line.drivers.clone();
     let setup = wizard::complete(cx, line)?;
-    if setup == Setup::default() {
+    if setup == Setup::default() && drivers.is_none() {
         cx.print("Nothing to do.");
         return Ok(());
     }
-    setup.carry_out(cx)
+    setup.carry_out_with(cx, drivers.as_ref())
 }

@@ -8,6 +8,8 @@
 
 mod cpu;
 mod declared;
+mod drivers;
+mod evdev;
 mod fixed;
 mod groups;
 mod hugepages;
@@ -17,11 +19,15 @@ mod wanted;
 pub mod wizard;
 mod words;
 
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use vfio_cli::{Context, Failure, Usage};
-use vfio_core::{change::Draft, host::Machine};
+use vfio_core::{Root, change::Draft, host::Machine};
 
 pub use cpu::Cpu;
 pub use declared::{DECLARED, declared};
+pub use drivers::Drivers;
+pub use evdev::Evdev;
 pub use fixed::{Place, Static};
 pub use groups::{groups_table, reasons};
 pub use hugepages::Hugepages;
@@ -30,7 +36,7 @@ pub use original::Original;
 pub use wanted::Wanted;
 pub use wizard::Step;
 
-use serde::{Deserialize, Serialize};
+use evdev::Guest;
 
 /// What a machine is to be: the words of each feature; `None` leaves a feature as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +48,9 @@ pub struct Setup {
     /// `deploy-vfio cpu`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Wanted<Cpu>>,
+    /// `deploy-vfio evdev`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evdev: Option<Wanted<Evdev>>,
     /// `deploy-vfio multiboot`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub multiboot: Option<Wanted<Multiboot>>,
@@ -57,6 +66,15 @@ impl Setup {
     ///
     /// What a feature refuses, and what the engine does.
     pub fn carry_out(&self, cx: &Context) -> Result<(), Failure> {
+        self.carry_out_with(cx, None)
+    }
+
+    /// The same on a machine whose real drivers are in a file.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Setup::carry_out`]; a file that is not to be trusted.
+    pub fn carry_out_with(&self, cx: &Context, drivers: Option<&Drivers>) -> Result<(), Failure> {
         let menu = matches!(self.multiboot, Some(Wanted::On(_)));
         if menu && matches!(self.fixed, Some(Wanted::On(_))) {
             let help = ["`multiboot` keeps the choice for each boot, `static` makes it once"];
@@ -64,14 +82,28 @@ impl Setup {
                 Usage::new("a menu and a static setup take each other's place", &help).into()
             );
         }
-        let machine = cx.machine()?;
+        let mut machine = cx.machine()?;
         let mut draft = cx.draft();
-        self.plan(&mut draft, &machine)?;
-        finish(cx, draft, &machine)
+        if let Some(drivers) = drivers {
+            drivers.consult(cx, &mut draft, &mut machine)?;
+        }
+        let Some(guest) = self.plan(cx, &mut draft, &machine)? else {
+            return finish(cx, draft, &machine);
+        };
+        finish_with(cx, draft, &machine, &guest.data())?;
+        guest.tell(cx);
+        Ok(())
     }
 
-    /// Writes into `draft` what every named feature makes, in the order that later ones need.
-    fn plan(&self, draft: &mut Draft<'_>, machine: &Machine) -> Result<(), Failure> {
+    /// Writes into `draft` what every named feature makes, in the order that later ones need, and
+    /// tells what a guest needs besides.
+    fn plan(
+        &self,
+        cx: &Context,
+        draft: &mut Draft<'_>,
+        machine: &Machine,
+    ) -> Result<Option<Guest>, Failure> {
+        let mut guest = None;
         if let Some(wanted) = &self.hugepages {
             hugepages::plan(draft, machine, wanted)?;
             declared::declare(draft, "hugepages", wanted)?;
@@ -79,6 +111,10 @@ impl Setup {
         if let Some(wanted) = &self.cpu {
             cpu::plan(draft, machine, wanted)?;
             declared::declare(draft, "cpu", wanted)?;
+        }
+        if let Some(wanted) = &self.evdev {
+            guest = evdev::plan(cx, draft, machine, wanted)?;
+            declared::declare(draft, "evdev", wanted)?;
         }
         if let Some(wanted) = &self.multiboot {
             multiboot::plan(draft, machine, wanted)?;
@@ -94,7 +130,7 @@ impl Setup {
                 declared::forget(draft, "multiboot");
             }
         }
-        Ok(())
+        Ok(guest)
     }
 }
 
@@ -103,8 +139,19 @@ impl Setup {
 /// # Errors
 ///
 /// Fragments that cannot be rendered, and what the engine refuses.
-pub fn finish(cx: &Context, mut draft: Draft<'_>, machine: &Machine) -> Result<(), Failure> {
+pub fn finish(cx: &Context, draft: Draft<'_>, machine: &Machine) -> Result<(), Failure> {
+    finish_with(cx, draft, machine, &Map::new())
+}
+
+/// The same with `data` in what `--json` prints.
+fn finish_with(
+    cx: &Context,
+    mut draft: Draft<'_>,
+    machine: &Machine,
+    data: &Map<String, Value>,
+) -> Result<(), Failure> {
     vfio_grub::render(&mut draft, &machine.boot)?;
     let expected = vfio_grub::Expected::of(&draft)?;
-    cx.commit(draft, Some(&|root, staged| vfio_grub::verify(root, staged, &expected)))
+    let verify = |root: &Root, staged: &_| vfio_grub::verify(root, staged, &expected);
+    cx.commit_with(draft, Some(&verify), data)
 }

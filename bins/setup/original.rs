@@ -7,17 +7,38 @@
 
 use std::collections::BTreeSet;
 
-use clap::{ArgAction, ArgMatches, Args, FromArgMatches, error::ErrorKind};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, error::ErrorKind};
 use vfio_iommu::{Allow, Choice, Selection};
 
-use crate::{Cpu, Hugepages, Multiboot, Place, Setup, Static, Step, Wanted};
+use crate::{Cpu, Drivers, Evdev, Hugepages, Multiboot, Place, Setup, Static, Step, Wanted};
 
 const PRE_SETUP: &str = "Pre-setup";
 const VFIO_SETUP: &str = "VFIO setup";
 const POST_SETUP: &str = "Post-setup";
 
+const MORE: &str = "\
+At a terminal it asks step by step, with the machine's own defaults, for what no option says. Who
+names one feature of a section is asked for no other of it; without a terminal, what is not named
+stays as it is. All of it is one plan, one question and one operation. The options work without the
+word `setup` too; there `-h` alone is help.
+
+Examples:
+  deploy-vfio --parse vga --hugepages 2M 512 --cpu --multiboot last
+      Several features, as one operation.
+  deploy-vfio -p no-vga -e -s grub --dry-run
+      Keyboard and mouse for guests, and other devices than graphics cards at every boot.
+  deploy-vfio --uninstall-pre-setup --uninstall-vfio-setup
+      Take all of it away.
+  deploy-vfio --undo
+      Take the newest operation back.
+
+See also:
+  deploy-vfio apply
+  deploy-vfio undo";
+
 /// The options; the help of `deploy-vfio setup` is made of them.
 #[derive(Args, Debug)]
+#[command(after_long_help = MORE)]
 struct Options {
     /// Print help
     #[arg(long, action = ArgAction::Help)]
@@ -31,10 +52,20 @@ struct Options {
     /// Give away what is protected
     #[arg(long, value_name = "network|keyboard|headless|storage", value_delimiter = ',')]
     allow: Vec<Allow>,
+    /// Keep in this XML file which driver each device has without guests: it is written while no
+    /// device waits for one, and read later [default: /etc/deploy-vfio/database.xml]
+    #[arg(long, short = 'x', num_args = 0..=1, value_name = "FILE")]
+    xml: Option<Option<String>>,
+    /// Keep no such file
+    #[arg(long, conflicts_with = "xml")]
+    no_xml: bool,
 
     /// Keep CPUs for guests
     #[arg(long, short, help_heading = PRE_SETUP)]
     cpu: bool,
+    /// Share keyboard and mouse with guests, switched by a key
+    #[arg(long, short, help_heading = PRE_SETUP)]
+    evdev: bool,
     /// Reserve huge pages: their size and number
     #[arg(long, short = 'h', num_args = 0..=2, value_names = ["2M|1G", "COUNT"],
           help_heading = PRE_SETUP)]
@@ -69,8 +100,19 @@ struct Options {
     uninstall_post_setup: bool,
 }
 
-const PRE: [&str; 2] = ["cpu", "hugepages"];
+const PRE: [&str; 3] = ["cpu", "evdev", "hugepages"];
 const VFIO: [&str; 3] = ["multiboot", "fixed", "parse"];
+
+/// Options of the original's post-setup that this version does not have yet.
+const LATER: [&str; 7] = [
+    "audio-loopback",
+    "auto-xorg",
+    "hooks",
+    "libvirt-hooks",
+    "looking-glass",
+    "scream",
+    "zram-swap",
+];
 
 /// What the original's command line asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,6 +121,8 @@ pub struct Original {
     pub setup: Setup,
     /// Groups for guests, where no VFIO setup is named to take them.
     pub parse: Option<Selection>,
+    /// Where the drivers of devices that are on vfio-pci are known from; `None` for nowhere.
+    pub drivers: Option<Drivers>,
     /// Whether to take the newest operation back instead of all this.
     pub undo: bool,
     /// Features that are named without what they need.
@@ -89,7 +133,8 @@ pub struct Original {
 
 impl Args for Original {
     fn augment_args(command: clap::Command) -> clap::Command {
-        Options::augment_args(command.disable_help_flag(true))
+        let later = |option| Arg::new(option).long(option).hide(true).num_args(0..=2);
+        Options::augment_args(command.disable_help_flag(true)).args(LATER.map(later))
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -99,6 +144,11 @@ impl Args for Original {
 
 impl FromArgMatches for Original {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        if let Some(option) = LATER.iter().find(|option| matches.contains_id(option)) {
+            return Err(wrong(format!(
+                "this version does not have `--{option}` yet: leave it out"
+            )));
+        }
         Options::from_arg_matches(matches)?.read()
     }
 
@@ -110,10 +160,12 @@ impl FromArgMatches for Original {
 
 impl Options {
     fn read(self) -> Result<Original, clap::Error> {
-        let mut line = Original { undo: self.undo, ..Original::default() };
+        let drivers = self.xml.clone().map(|file| Drivers { file });
+        let mut line = Original { undo: self.undo, drivers, ..Original::default() };
         self.pre_setup(&mut line)?;
         self.vfio_setup(&mut line);
         let named = line.setup != Setup::default() || !line.bare.is_empty();
+        let named = named || line.drivers.is_some();
         if line.undo && named {
             return Err(wrong("`--undo` stands alone: what is to be set up comes in another run"));
         }
@@ -123,8 +175,10 @@ impl Options {
     fn pre_setup(&self, line: &mut Original) -> Result<(), clap::Error> {
         if self.uninstall_pre_setup {
             (line.setup.hugepages, line.setup.cpu) = (Some(Wanted::Off), Some(Wanted::Off));
-        } else if self.cpu || self.hugepages.is_some() {
+            line.setup.evdev = Some(Wanted::Off);
+        } else if self.cpu || self.evdev || self.hugepages.is_some() {
             line.setup.cpu = self.cpu.then(|| Wanted::On(Cpu::default()));
+            line.setup.evdev = self.evdev.then(|| Wanted::On(Evdev::default()));
             match self.hugepages.as_deref() {
                 None => {}
                 Some([size, count]) => {
@@ -135,7 +189,7 @@ impl Options {
                 Some(_) => return Err(wrong("how many pages? `--hugepages 1G 16`")),
             }
         } else if !self.skip_pre_setup {
-            line.open.extend([Step::Hugepages, Step::Cpu]);
+            line.open.extend([Step::Hugepages, Step::Cpu, Step::Evdev]);
         }
         Ok(())
     }
@@ -152,7 +206,7 @@ impl Options {
             let words = Static { parse, allow: self.allow, ..Static::of(place) };
             line.setup.fixed = Some(Wanted::On(words));
         } else if self.parse.is_some() || self.fixed.is_some() {
-            line.parse = self.parse;
+            line.parse = Some(self.parse.unwrap_or_default());
             line.bare.insert(Step::How);
         } else if !self.skip_vfio_setup {
             line.open.extend([Step::Selection, Step::How]);
@@ -180,6 +234,9 @@ mod tests {
     fn told(line: &str) -> String {
         let line = read(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         let mut told = line.setup.to_toml().unwrap().replace('\n', " ");
+        if let Some(Drivers { file }) = &line.drivers {
+            told += &format!("xml: {file:?} ");
+        }
         for (name, steps) in [("bare", &line.bare), ("open", &line.open)] {
             if !steps.is_empty() {
                 told += &format!("{name}: {steps:?} ");
@@ -189,21 +246,28 @@ mod tests {
     }
 
     #[test]
-    fn b3_b4_b5_b6_every_option_says_what_it_asks_for() {
+    fn b3_b4_b5_b6_b34a_every_option_says_what_it_asks_for() {
         let pre = "[hugepages] size = \"1G\" count = 16";
         let menu = |entry: &str, parse: &str| {
             format!("[multiboot] entry = \"{entry}\" parse = \"{parse}\"")
         };
+        let fixed =
+            |place: &str, parse: &str| format!("[static] place = \"{place}\" parse = \"{parse}\"");
         for (line, asked) in [
-            ("", "open: {Selection, How, Hugepages, Cpu}".to_owned()),
-            ("-q", "open: {Selection, How, Hugepages, Cpu}".to_owned()),
+            ("", "open: {Selection, How, Hugepages, Cpu, Evdev}".to_owned()),
+            ("-q", "open: {Selection, How, Hugepages, Cpu, Evdev}".to_owned()),
             ("-h 1G 16 --skip-vfio-setup", pre.to_owned()),
             ("--hugepages 1G 16 --skip-vfio-setup -q", pre.to_owned()),
             ("--skip-vfio-setup --hugepages 1G 16", pre.to_owned()),
             ("--hugepages --cpu --skip-vfio-setup", "[cpu] bare: {Hugepages}".to_owned()),
             ("--cpu --skip-vfio-setup", "[cpu]".to_owned()),
             ("-c --skip-vfio-setup", "[cpu]".to_owned()),
+            ("--evdev --skip-vfio-setup", "[evdev]".to_owned()),
+            ("-e -c --skip-vfio-setup", "[cpu]  [evdev]".to_owned()),
+            ("--quiet --evdev --cpu --hugepages 2M 8192 --skip-vfio-setup", "[hugepages] size = \"2M\" count = 8192  [cpu]  [evdev]".into()),
             ("-m last --skip-pre-setup", menu("last", "vga")),
+            ("--multiboot default --skip-pre-setup", menu("default", "vga")),
+            ("--multiboot 14 -p 1 --skip-pre-setup", menu("14", "1")),
             ("--multiboot --parse all --skip-pre-setup", menu("default", "all")),
             ("--parse no-vga,14 -m 14 --skip-pre-setup", menu("14", "no-vga,14")),
             ("-p 1,14-16 -m first -c", format!("[cpu]  {}", menu("first", "1,14-16"))),
@@ -211,9 +275,10 @@ mod tests {
             ("--skip-pre-setup --skip-vfio-setup --skip-post-setup", String::new()),
             (
                 "--uninstall-pre-setup --uninstall-vfio-setup --uninstall-post-setup",
-                "hugepages = \"off\" cpu = \"off\" multiboot = \"off\" static = \"off\"".to_owned(),
+                "hugepages = \"off\" cpu = \"off\" evdev = \"off\" multiboot = \"off\" static = \"off\""
+                    .to_owned(),
             ),
-            ("-s file --skip-pre-setup", "[static] place = \"file\" parse = \"vga\"".into()),
+            ("-s file --skip-pre-setup", fixed("file", "vga")),
             (
                 "-q --parse no-vga,14 --hugepages 2M 256 --cpu --static grub",
                 "[hugepages] size = \"2M\" count = 256  [cpu]  [static] place = \"grub\" \
@@ -221,6 +286,13 @@ mod tests {
                     .into(),
             ),
             ("--static --parse all --skip-pre-setup", "bare: {How}".into()),
+            ("--xml -c --skip-vfio-setup", "[cpu] xml: None".into()),
+            ("-c -x /a/b.xml --skip-vfio-setup", "[cpu] xml: Some(\"/a/b.xml\")".into()),
+            ("--xml=b.xml --parse all --skip-pre-setup", "xml: Some(\"b.xml\") bare: {How}".into()),
+            ("--xml --parse all --skip-pre-setup", "xml: None bare: {How}".into()),
+            ("--static grub --no-xml --skip-pre-setup", fixed("grub", "vga")),
+            ("--static --no-xml --skip-pre-setup", "bare: {How}".into()),
+            ("--skip-pre-setup --skip-vfio-setup --xml", "xml: None".into()),
             (
                 "--ignore-distro -n --uninstall-vfio-setup --skip-pre-setup",
                 "multiboot = \"off\" static = \"off\"".into(),
@@ -228,6 +300,7 @@ mod tests {
         ] {
             assert_eq!(told(line), asked, "{line}");
         }
+        assert_eq!(read("--help").unwrap_err().exit_code(), 0);
         assert!(read("-u").unwrap().undo && read("--undo -q").unwrap().undo);
     }
 
@@ -246,6 +319,16 @@ mod tests {
             ("--static x", "`x` is no kind of static setup"),
             ("--static grub --multiboot", "cannot be used with"),
             ("-u --cpu", "`--undo` stands alone"),
+            ("--audio-loopback", "this version does not have `--audio-loopback` yet"),
+            ("--auto-xorg last amd -c", "this version does not have `--auto-xorg` yet"),
+            ("--hooks --skip-vfio-setup", "this version does not have `--hooks` yet"),
+            ("--libvirt-hooks", "this version does not have `--libvirt-hooks` yet"),
+            ("--looking-glass", "this version does not have `--looking-glass` yet"),
+            ("--scream -q", "this version does not have `--scream` yet"),
+            ("--zram-swap force 1/4", "this version does not have `--zram-swap` yet"),
+            ("-c --zram-swap default", "this version does not have `--zram-swap` yet"),
+            ("-u --xml", "`--undo` stands alone"),
+            ("--xml --no-xml", "cannot be used with"),
             ("last", "unexpected argument 'last'"),
             ("--cpu --cpu", "cannot be used multiple times"),
         ] {

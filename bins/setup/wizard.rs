@@ -5,10 +5,11 @@
 
 use vfio_cli::{Answer, Context, Failure, Usage};
 use vfio_core::host::{Machine, Names};
+use vfio_evdev::Toggle;
 use vfio_iommu::{Choice, Entry, Selection};
 use vfio_isolcpus::Request;
 
-use crate::{Cpu, Hugepages, Multiboot, Original, Place, Setup, Static, Wanted};
+use crate::{Cpu, Evdev, Hugepages, Multiboot, Original, Place, Setup, Static, Wanted};
 
 /// A question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +22,8 @@ pub enum Step {
     Hugepages,
     /// Which CPUs.
     Cpu,
+    /// Whether keyboard and mouse are shared.
+    Evdev,
 }
 
 impl Step {
@@ -31,6 +34,7 @@ impl Step {
             Self::How => "--multiboot last",
             Self::Hugepages => "--hugepages 1G 16",
             Self::Cpu => "--cpu",
+            Self::Evdev => "--evdev",
         }
     }
 }
@@ -42,20 +46,25 @@ impl Step {
 /// Nobody to ask for what was named and needs an answer, or for anything at all; somebody who
 /// gave up.
 pub fn complete(cx: &Context, line: Original) -> Result<Setup, Failure> {
-    let Original { setup, parse, bare, open, .. } = line;
+    let Original { setup, parse, drivers, bare, open, .. } = line;
     let asks = cx.is_interactive();
-    if !asks && (!bare.is_empty() || setup == Setup::default() && !open.is_empty()) {
+    let nothing = setup == Setup::default() && drivers.is_none();
+    if !asks && (!bare.is_empty() || nothing && !open.is_empty()) {
         let named = if bare.is_empty() { &open } else { &bare };
         let help: Vec<&str> = named.iter().map(|step| step.option()).collect();
         return Err(Usage::refused("there is nobody to ask: this is no terminal", &help).into());
     }
-    let steps: Vec<Step> = bare.iter().chain(open.iter().filter(|_| asks)).copied().collect();
+    let mut steps: Vec<Step> = bare.iter().chain(open.iter().filter(|_| asks)).copied().collect();
     if steps.is_empty() {
         return Ok(setup);
     }
-    let machine = cx.machine()?;
+    let mut machine = cx.machine()?;
+    if let Some(drivers) = &drivers {
+        drivers.consult(cx, &mut cx.draft(), &mut machine)?;
+    }
     let names = Names::read(cx.root(), &machine.pci)?.or_of(&machine);
     let mut wizard = Wizard { cx, machine: &machine, names: &names, parse, setup };
+    steps.retain(|step| *step != Step::Evdev || wizard.can_share());
     wizard.walk(&steps)?;
     Ok(wizard.setup)
 }
@@ -70,19 +79,23 @@ struct Wizard<'a> {
 
 impl Wizard<'_> {
     fn walk(&mut self, steps: &[Step]) -> Result<(), Failure> {
-        let mut at = 0;
+        let (mut at, mut back) = (0, false);
         while let Some(step) = steps.get(at) {
             self.cx.say(format!("\nStep {} of {}", at + 1, steps.len()));
             let answer = match step {
-                Step::Selection => self.selection(),
-                Step::How => self.how(),
-                Step::Hugepages => self.hugepages(),
+                Step::Selection => self.selection().map(Some),
+                Step::How => self.how(at == 0),
+                Step::Hugepages => self.hugepages().map(Some),
                 Step::Cpu => self.cpu(),
+                Step::Evdev => self.evdev().map(Some),
             };
-            at = match answer? {
-                Answer::Is(()) => at + 1,
-                Answer::Back => at.saturating_sub(1),
+            back = match answer? {
+                Some(Answer::Is(())) => false,
+                Some(Answer::Back) => true,
+                // Nothing to ask: on in the direction of the step before.
+                None => back && at > 0,
             };
+            at = if back { at.saturating_sub(1) } else { at + 1 };
         }
         Ok(())
     }
@@ -126,13 +139,18 @@ impl Wizard<'_> {
         })
     }
 
-    fn how(&mut self) -> Result<Answer<()>, Failure> {
-        let Some(selection) = self.parse.clone() else { return Ok(Answer::Is(())) };
+    /// `None` without devices for guests.
+    fn how(&mut self, first: bool) -> Result<Option<Answer<()>>, Failure> {
+        let Some(selection) = self.parse.clone() else {
+            (self.setup.multiboot, self.setup.fixed) = (None, None);
+            return Ok(None);
+        };
         let entries = match self.entries(&selection) {
             Ok(entries) => entries,
+            Err(failure) if first => return Err(failure),
             Err(failure) => {
-                self.cx.say(failure.to_string());
-                return Ok(Answer::Back);
+                failure.tell("deploy-vfio setup", false);
+                return Ok(Some(Answer::Back));
             }
         };
         self.cx.say("The boot menu keeps its normal entry, and gets one for each GPU that can");
@@ -142,12 +160,11 @@ impl Wizard<'_> {
         items.extend(entries.iter().map(|entry| format!("Boot by itself: {}", entry.title)));
         items.push("No menu: bind them at every boot (`static grub`)".to_owned());
         match self.cx.choose("Which entry boots by itself?", &items, 0)? {
-            Answer::Back => Ok(Answer::Back),
+            Answer::Back => return Ok(Some(Answer::Back)),
             Answer::Is(at) if at > entries.len() => {
                 let words = Static { parse: selection, ..Static::of(Place::Grub) };
                 self.setup.fixed = Some(Wanted::On(words));
                 self.setup.multiboot = None;
-                Ok(Answer::Is(()))
             }
             Answer::Is(at) => {
                 let group = at.checked_sub(1).and_then(|at| entries[at].host_group);
@@ -158,9 +175,9 @@ impl Wizard<'_> {
                 let words = Multiboot { entry, parse: selection, ..Multiboot::default() };
                 self.setup.multiboot = Some(Wanted::On(words));
                 self.setup.fixed = None;
-                Ok(Answer::Is(()))
             }
         }
+        Ok(Some(Answer::Is(())))
     }
 
     fn entries(&self, selection: &Selection) -> Result<Vec<Entry>, Failure> {
@@ -196,15 +213,16 @@ impl Wizard<'_> {
         Ok(pages)
     }
 
-    fn cpu(&mut self) -> Result<Answer<()>, Failure> {
+    /// `None` on a machine that has no CPU to spare.
+    fn cpu(&mut self) -> Result<Option<Answer<()>>, Failure> {
         self.cx.say("Cores that only guests use make them answer evenly. The host does without");
         self.cx.say("them as long as the setup is booted.");
         let auto = match vfio_isolcpus::split(&self.machine.cpu, &Request::Auto) {
             Ok(Some(split)) => split,
-            Ok(None) => return Ok(Answer::Is(())),
+            Ok(None) => return Ok(None),
             Err(error) => {
                 self.cx.say(error.to_string());
-                return Ok(Answer::Is(()));
+                return Ok(None);
             }
         };
         let items = [
@@ -213,7 +231,7 @@ impl Wizard<'_> {
             "Another number of cores for the host".to_owned(),
         ];
         let words = match self.cx.choose("CPUs for guests?", &items, 0)? {
-            Answer::Back => return Ok(Answer::Back),
+            Answer::Back => return Ok(Some(Answer::Back)),
             Answer::Is(0) => None,
             Answer::Is(1) => Some(Cpu::default()),
             Answer::Is(_) => match self.cx.enter("Cores for the host", |text| self.cores(text))? {
@@ -222,13 +240,59 @@ impl Wizard<'_> {
             },
         };
         self.setup.cpu = words.map(Wanted::On);
-        Ok(Answer::Is(()))
+        Ok(Some(Answer::Is(())))
     }
 
     fn cores(&self, text: &str) -> Result<u32, String> {
         let count = text.parse().map_err(|_| format!("`{text}` is not a number of cores"))?;
         vfio_isolcpus::split(&self.machine.cpu, &Request::HostCores(count)).map_err(told)?;
         Ok(count)
+    }
+
+    /// Whether there are both a keyboard and a mouse that keep their names over boots.
+    fn can_share(&self) -> bool {
+        vfio_evdev::devices(&self.machine.inputs, &[])
+            .is_ok_and(|(devices, _)| devices.iter().any(|device| !device.keyboard))
+    }
+
+    fn evdev(&mut self) -> Result<Answer<()>, Failure> {
+        self.cx.say("A guest can use your own keyboard and mouse; a key hands them over and back,");
+        self.cx.say("like a KVM switch without the box.");
+        let items = [
+            "Leave keyboard and mouse as they are",
+            "Share them: both control keys switch",
+            "Share them, switched by other keys",
+        ];
+        let items = items.map(str::to_owned);
+        let toggle = match self.cx.choose("Keyboard and mouse for guests?", &items, 0)? {
+            Answer::Back => return Ok(Answer::Back),
+            Answer::Is(0) => {
+                self.setup.evdev = None;
+                return Ok(Answer::Is(()));
+            }
+            Answer::Is(1) => None,
+            Answer::Is(_) => match self.toggle()? {
+                Answer::Is(toggle) => Some(toggle),
+                Answer::Back => return self.evdev(),
+            },
+        };
+        let wanted = Wanted::On(Evdev { toggle, ..Evdev::default() });
+        if let Err(failure) =
+            crate::evdev::plan(self.cx, &mut self.cx.draft(), self.machine, &wanted)
+        {
+            failure.tell("deploy-vfio setup", false);
+            return self.evdev();
+        }
+        self.setup.evdev = Some(wanted);
+        Ok(Answer::Is(()))
+    }
+
+    fn toggle(&self) -> Result<Answer<Toggle>, Failure> {
+        let keys = Toggle::ALL.map(|toggle| toggle.to_string());
+        Ok(match self.cx.choose("Which keys switch?", &keys, 0)? {
+            Answer::Is(at) => Answer::Is(Toggle::ALL.get(at).copied().unwrap_or_default()),
+            Answer::Back => Answer::Back,
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests read the source and run programs")]
 
 mod journal;
+mod original;
 mod pages;
 mod plugins;
 mod product;
@@ -15,3 +16,4 @@ mod tidy;
 mod tools;
 mod user;
 mod wizard;
+mod written;

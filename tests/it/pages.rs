@@ -132,7 +132,20 @@ fn examples_are_true() {
 
 #[test]
 fn whatever_changes_something_has_two_examples() {
-    for name in ["apply", "doctor", "hugepages", "multiboot", "recover", "redo", "undo"] {
+    let names = [
+        "apply",
+        "cpu",
+        "doctor",
+        "evdev",
+        "hugepages",
+        "multiboot",
+        "recover",
+        "redo",
+        "setup",
+        "static",
+        "undo",
+    ];
+    for name in names {
         let examples = examples(&format!("deploy-vfio-{name}"));
         assert!(examples.len() >= 2, "{name}: {examples:?}");
     }

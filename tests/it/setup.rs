@@ -54,3 +54,41 @@ fn what_is_deployed_prints_as_the_setup_that_deploys_it() {
     assert_eq!(code, Some(2), "{told}");
     assert!(told.contains("setup.toml:2:8: `3M` is not a huge page size"), "{told}");
 }
+
+#[test]
+fn keyboard_and_mouse_are_a_table_like_the_others_and_the_xml_comes_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("root");
+    let machines = Path::new(env!("CARGO_MANIFEST_DIR")).join("machines");
+    Description::read(&machines.join("many-inputs.json")).unwrap().lay_out(&root).unwrap();
+    let file = dir.path().join("setup.toml");
+    let setup = "[cpu]\nhost-cores = 1\n\n[evdev]\ntoggle = \"scrolllock\"\n";
+    fs::write(&file, setup).unwrap();
+    let apply = ["apply", file.to_str().unwrap(), "--yes"];
+
+    let (code, told) = run(&root, &apply);
+    assert_eq!(code, Some(0), "{told}");
+    let xml = told.find("<input type='evdev'>").expect("the guest's XML");
+    assert!(xml > told.find("etc/deploy-vfio/setup.d/evdev.toml").unwrap(), "{told}");
+    assert!(told.contains("grabToggle='scrolllock'"), "{told}");
+    assert_eq!(run(&root, &["log", "--as-toml"]), (Some(0), setup.to_owned()));
+
+    let again = run(&root, &[&apply[..], &["--json"]].concat()).1;
+    let again: serde_json::Value = serde_json::from_str(&again).unwrap();
+    assert_eq!(again["changed"], false, "{again}");
+    assert_eq!(again["evdev"]["toggle"], "scrolllock", "{again}");
+    assert_eq!(again["evdev"]["xml"]["inside"], "devices", "{again}");
+
+    let line = ["--evdev", "--skip-vfio-setup", "--skip-post-setup", "--yes"];
+    let (code, told) = run(&root, &line);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("grabToggle='ctrl-ctrl'"), "{told}");
+    let (code, told) = run(&root, &["--uninstall-pre-setup", "--skip-vfio-setup", "--yes"]);
+    assert_eq!((code, told.contains("<input")), (Some(0), false), "{told}");
+    assert_eq!(run(&root, &["log", "--as-toml"]).1, "\n");
+
+    fs::write(&file, "[evdev]\ntoggle = \"caps\"\n").unwrap();
+    let (code, told) = run(&root, &apply);
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("setup.toml:2:10: `caps` is no combination of keys"), "{told}");
+}

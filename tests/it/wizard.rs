@@ -23,11 +23,12 @@ const BACK: &str = "\x1b[A\x1b[A\r";
 const CTRL_C: &str = "\x03";
 
 /// The questions in their order.
-const QUESTIONS: [&str; 4] = [
+const QUESTIONS: [&str; 5] = [
     "Which devices are for guests?",
     "Which entry boots by itself?",
     "Memory for guests?",
     "CPUs for guests?",
+    "Keyboard and mouse for guests?",
 ];
 
 struct Somebody {
@@ -113,9 +114,13 @@ impl Somebody {
 }
 
 fn machine(dir: &Path) -> PathBuf {
+    machine_of(dir, "many-inputs")
+}
+
+fn machine_of(dir: &Path, name: &str) -> PathBuf {
     let root = dir.join("root");
     let machines = Path::new(env!("CARGO_MANIFEST_DIR")).join("machines");
-    Description::read(&machines.join("two-gpus.json")).unwrap().lay_out(&root).unwrap();
+    Description::read(&machines.join(format!("{name}.json"))).unwrap().lay_out(&root).unwrap();
     root
 }
 
@@ -124,12 +129,12 @@ fn tree(root: &Path) -> Tree {
 }
 
 #[test]
-fn a_whole_run_is_one_operation_and_one_question_at_the_end() {
+fn b16a_a_whole_run_is_one_operation_and_one_question_at_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let root = machine(dir.path());
     let before = tree(&root);
 
-    for (answer, code) in [("n", 1), ("y", 0)] {
+    for (answer, code) in [("n", 1), (ENTER, 1), ("y", 0)] {
         assert_eq!(before.diff(&tree(&root)), "", "nothing is written before the last yes");
         let mut person = Somebody::at(&root, &["setup"]);
         person.sees(QUESTIONS[0]);
@@ -144,6 +149,10 @@ fn a_whole_run_is_one_operation_and_one_question_at_the_end() {
         person.types("2M 512\r");
         person.sees(QUESTIONS[3]);
         person.types(&format!("{DOWN}{ENTER}"));
+        person.sees(QUESTIONS[4]);
+        person.types(&format!("{}{ENTER}", DOWN.repeat(2)));
+        person.sees("Which keys switch?");
+        person.types(&format!("{DOWN}{ENTER}"));
         person.sees("etc/deploy-vfio/entries.d/");
         person.sees("Apply these changes?");
         person.types(answer);
@@ -157,6 +166,7 @@ fn a_whole_run_is_one_operation_and_one_question_at_the_end() {
         .unwrap();
     let log = String::from_utf8(log.stdout).unwrap();
     assert!(log.contains("count = 512") && log.contains("[cpu]"), "{log}");
+    assert!(log.contains("[evdev]\ntoggle = \"alt-alt\""), "{log}");
     assert!(log.contains("entry = \"") && log.contains("parse = \"vga\""), "{log}");
 }
 
@@ -165,7 +175,7 @@ fn back_leads_to_the_question_before() {
     let dir = tempfile::tempdir().unwrap();
     let root = machine(dir.path());
     let mut person = Somebody::at(&root, &["setup"]);
-    for question in &QUESTIONS[..3] {
+    for question in &QUESTIONS[..4] {
         person.sees(question);
         person.types(ENTER);
     }
@@ -239,4 +249,62 @@ fn without_a_terminal_it_names_the_options_instead() {
     // What is not named is left alone.
     let (code, told) = run(&["--multiboot", "last", "--dry-run"]);
     assert_eq!(code, Some(0), "{told}");
+}
+
+#[test]
+fn b16a_a_question_without_a_choice_is_passed_over_in_both_directions() {
+    let dir = tempfile::tempdir().unwrap();
+    // Its only input device is a keyboard: there is no mouse to share.
+    let root = machine_of(dir.path(), "two-gpus");
+    let mut person = Somebody::at(&root, &["setup"]);
+    person.sees("Step 1 of 4");
+    person.sees(QUESTIONS[0]);
+    // No devices for guests: the question how they get them has no sense.
+    person.types(&format!("{}{ENTER}", DOWN.repeat(4)));
+    person.sees(QUESTIONS[2]);
+    person.types(BACK);
+    person.sees(QUESTIONS[0]);
+    person.types(&format!("{}{ENTER}", DOWN.repeat(4)));
+    for question in &QUESTIONS[2..4] {
+        person.sees(question);
+        person.types(ENTER);
+    }
+    person.sees("Nothing to do.");
+    assert_eq!(person.ends(), 0);
+}
+
+#[test]
+fn keys_that_cannot_be_had_are_told_and_asked_for_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = machine_of(dir.path(), "old-libvirt");
+    let mut person = Somebody::at(&root, &["--evdev", "--skip-vfio-setup", "--dry-run"]);
+    person.sees("who is to join the groups");
+    assert_eq!(person.ends(), 6);
+
+    let mut person = Somebody::at(&root, &["--skip-vfio-setup"]);
+    for question in &QUESTIONS[2..4] {
+        person.sees(question);
+        person.types(ENTER);
+    }
+    person.sees(QUESTIONS[4]);
+    person.types(&format!("{DOWN}{ENTER}"));
+    person.sees("who is to join the groups");
+    person.sees(QUESTIONS[4]);
+    person.types(ENTER);
+    person.sees("Nothing to do.");
+    assert_eq!(person.ends(), 0);
+}
+
+#[test]
+fn what_is_named_without_what_it_needs_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = machine(dir.path());
+    let mut person = Somebody::at(&root, &["--static", "--skip-pre-setup"]);
+    person.sees(QUESTIONS[1]);
+    person.types(ABORT);
+    assert_eq!(person.ends(), 1);
+    // What cannot be had is no question, and no end of questions.
+    let mut person = Somebody::at(&root, &["--parse", "99", "--skip-pre-setup"]);
+    person.sees("there is no IOMMU group 99");
+    assert_eq!(person.ends(), 6);
 }

@@ -82,6 +82,31 @@ impl Context {
         Draft::new(&self.root)
     }
 
+    /// A file that the user named, relative to the tree that this program works on. A name that is
+    /// not absolute is one in the current directory, on the running system.
+    ///
+    /// # Errors
+    ///
+    /// A name that is not absolute, in another tree; one with `..` in it.
+    pub fn path(&self, named: &str) -> Result<String, Failure> {
+        let refused = |why: &str| {
+            let what = format!("`{}` cannot be used: {why}", named.escape_debug());
+            Err(Usage::new(what, &["write the path as it is in the tree: `/etc/x`"]).into())
+        };
+        if !self.root.is_host() && !named.starts_with('/') {
+            return refused("it is not absolute, and this is another tree");
+        }
+        let path = std::path::absolute(named).unwrap_or_default();
+        let mut parts = path.components().skip(1);
+        if !parts.all(|part| matches!(part, std::path::Component::Normal(_))) {
+            return refused("it has a `..`");
+        }
+        match path.to_str().and_then(|path| path.strip_prefix('/')) {
+            Some(path) if !path.is_empty() && !named.ends_with('/') => Ok(path.to_owned()),
+            _ => refused("it is not the name of a file"),
+        }
+    }
+
     /// Prints data, a line.
     pub fn print(&self, line: impl AsRef<str>) {
         output::data(line.as_ref());
@@ -183,4 +208,35 @@ fn read_snapshot(path: &std::path::Path) -> Result<Machine, Failure> {
         }
         error => error.into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_on_the_running_system_may_be_one_in_the_current_directory() {
+        let cx = Context::new("x", Global::default(), &[]).unwrap();
+        let here = std::env::current_dir().unwrap();
+        let inside = |name: &str| here.join(name).to_str().unwrap()[1..].to_owned();
+        for (named, path) in [
+            ("a.xml", inside("a.xml")),
+            ("./a.xml", inside("a.xml")),
+            ("/b//a.xml", "b/a.xml".to_owned()),
+        ] {
+            assert_eq!(cx.path(named).unwrap(), path, "{named}");
+        }
+        for named in ["", "/", "a/", "../a", "/b/../a", "/.."] {
+            assert_eq!(cx.path(named).unwrap_err().exit(), 2, "{named}");
+        }
+    }
+
+    #[test]
+    fn in_another_tree_a_name_is_absolute() {
+        let dir = tempfile::tempdir().unwrap();
+        let global = Global { root: Some(dir.path().to_owned()), ..Global::default() };
+        let cx = Context::new("x", global, &[]).unwrap();
+        assert_eq!(cx.path("/etc/x").unwrap(), "etc/x");
+        assert_eq!(cx.path("x").unwrap_err().exit(), 2);
+    }
 }

@@ -40,14 +40,17 @@ impl Database {
     /// [`Error::Foreign`] when fewer than half of its devices fit.
     pub fn check(&self, machine: &Machine) -> Result<Vec<String>, Error> {
         let both = Both::new(self, machine);
-        let reasons: Vec<String> = self.devices().iter().filter_map(|d| both.misfit(d)).collect();
-        if reasons.len() * 2 > self.devices().len() {
-            let more = reasons.len().saturating_sub(NAMED);
-            let mut because: Vec<String> = reasons.into_iter().take(NAMED).collect();
+        let misfit = |known: &Known| Some((known.address, both.misfit(known)?));
+        let misfits: Vec<(Address, String)> = self.devices().iter().filter_map(misfit).collect();
+        let first = misfits.first().map(|(device, _)| *device);
+        if let Some(device) = first.filter(|_| misfits.len() * 2 > self.devices().len()) {
+            let more = misfits.len().saturating_sub(NAMED);
+            let mut because: Vec<String> =
+                misfits.into_iter().take(NAMED).map(|(_, reason)| reason).collect();
             if more > 0 {
                 because.push(format!("{more} more of its devices do not fit either"));
             }
-            return Err(Error::Foreign { because });
+            return Err(Error::Foreign { at: None, device, because });
         }
         Ok(self.changes(machine))
     }
@@ -149,7 +152,7 @@ mod tests {
     fn check(now: &[Row]) -> Result<Vec<String>, Vec<String>> {
         let database = Database::of(&machine(&HOME)).unwrap();
         database.check(&machine(now)).map_err(|error| match error {
-            Error::Foreign { because } => because,
+            Error::Foreign { because, .. } => because,
             error => panic!("{error}"),
         })
     }

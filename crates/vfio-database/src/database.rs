@@ -48,7 +48,7 @@ impl Database {
     /// Anything that is not wholly understood, with its line and column.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         if bytes.len() > LARGEST {
-            return Err(Error::TooLarge);
+            return Err(xml::too_large(bytes));
         }
         let text = xml::utf8(bytes)?;
         match text.trim_start().starts_with('{') {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use vfio_core::{Address, Advice, Exit, layout::VFIO_PCI};
 
-use crate::{FILE, database::LARGEST};
+use crate::FILE;
 
 /// As many devices as a message names.
 const NAMED: usize = 6;
@@ -27,9 +27,6 @@ impl fmt::Display for Position {
 /// Why a database cannot be read, made or used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Larger than any database.
-    #[error("a database of drivers is at most {} MiB large", LARGEST >> 20)]
-    TooLarge,
     /// Not the XML of a database.
     #[error("{at}: {what}")]
     Malformed {
@@ -47,8 +44,12 @@ pub enum Error {
         devices: Vec<Address>,
     },
     /// It does not describe this machine.
-    #[error("made on another machine")]
+    #[error("{}made on another machine", prefix(*.at))]
     Foreign {
+        /// The first device that does not fit, in the file; `None` for a snapshot.
+        at: Option<Position>,
+        /// The first device that does not fit.
+        device: Address,
         /// What differs, a line each.
         because: Vec<String>,
     },
@@ -103,7 +104,7 @@ impl Advice for Error {
             Self::Bound { .. } => {
                 vec![format!("{VFIO_PCI} hides what drives a device without guests")]
             }
-            Self::Foreign { because } => because.clone(),
+            Self::Foreign { because, .. } => because.clone(),
             Self::Unknown { file, exists: false, .. } => {
                 vec![format!("there is no /{file}; it is written while nothing is bound")]
             }
@@ -113,7 +114,7 @@ impl Advice for Error {
             }
             Self::In { error, .. } => error.because(),
             Self::Core(error) => error.because(),
-            Self::TooLarge | Self::Malformed { .. } => Vec::new(),
+            Self::Malformed { .. } => Vec::new(),
         }
     }
 
@@ -135,7 +136,7 @@ fn another_boot(file: &str) -> Vec<String> {
         _ => "it writes the file when there is none",
     };
     vec![
-        format!("{NORMAL_BOOT}, and run the setup again: {first}"),
+        format!("{NORMAL_BOOT}, and run the setup with `--xml` again: {first}"),
         "or keep as this file what `deploy-vfio host --xml` prints there".to_owned(),
     ]
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use vfio_core::{Address, change::Draft, host::Machine};
 
-use crate::{Database, Error, database::bound};
+use crate::{Database, Error, database::bound, xml};
 
 /// Our own place for the file.
 ///
@@ -91,8 +91,18 @@ fn path(file: Option<&str>) -> &str {
 /// A file that is about this machine, and what changed since it was made.
 fn read(bytes: &[u8], machine: &Machine, path: &str) -> Result<(Database, Vec<String>), Error> {
     let database = Database::parse(bytes).map_err(|error| error.within(path))?;
-    let notes = database.check(machine).map_err(|error| error.within(path))?;
+    let notes = database.check(machine).map_err(|error| placed(error, bytes).within(path))?;
     Ok((database, notes))
+}
+
+/// With the place in the file of the device that shows the file to be another machine's.
+fn placed(error: Error, bytes: &[u8]) -> Error {
+    match error {
+        Error::Foreign { device, because, .. } => {
+            Error::Foreign { at: xml::place(bytes, device), device, because }
+        }
+        error => error,
+    }
 }
 
 fn notes(draft: &mut Draft<'_>, notes: Vec<String>) {
@@ -245,7 +255,10 @@ mod tests {
     fn another_machines_file_is_refused_where_it_is_needed() {
         let foreign = TEXT.replace(":01:", ":0a:").replace(":02:", ":0b:");
         let error = on(&GUEST, Some(&foreign), None).unwrap_err();
-        assert_eq!(error.to_string(), "/etc/deploy-vfio/database.xml: made on another machine");
+        assert_eq!(
+            error.to_string(),
+            "/etc/deploy-vfio/database.xml: line 3, column 2: made on another machine"
+        );
         assert_eq!(error.because()[0], "there is no 0000:0a:00.0 here");
         let (_, _, text, notes) = on(&NORMAL, Some(&foreign), None).unwrap();
         assert_eq!(text.as_deref(), Some(TEXT));

@@ -9,12 +9,16 @@ use std::collections::BTreeSet;
 use roxmltree::{Attribute, Document, Node, ParsingOptions};
 use vfio_core::{Address, layout::VFIO_PCI};
 
-use crate::{Error, Known, Position, database::is_plain};
+use crate::{
+    Error, Known, Position,
+    database::{LARGEST, is_plain},
+};
 
 /// What a database has no use for.
-const REFUSED: [(&str, &str); 3] = [
+const REFUSED: [(&str, &str); 4] = [
     ("<!DOCTYPE", "a document type has no place here"),
     ("<!ENTITY", "an entity has no place here"),
+    ("\0", "a NUL byte has no place here"),
     ("xmlns", "a namespace has no place here"),
 ];
 
@@ -30,6 +34,24 @@ pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, Error> {
         let good = str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
         wrong(good, good.len(), "not UTF-8 text")
     })
+}
+
+/// What is wrong with a file of more than [`LARGEST`] bytes.
+pub(crate) fn too_large(bytes: &[u8]) -> Error {
+    let text = String::from_utf8_lossy(&bytes[..LARGEST.min(bytes.len())]);
+    let what = format!("a database of drivers is at most {} MiB large", LARGEST >> 20);
+    wrong(&text, text.len(), what)
+}
+
+/// Where a file says something of a device; `None` when it is no XML or does not.
+pub(crate) fn place(bytes: &[u8], device: Address) -> Option<Position> {
+    let text = str::from_utf8(bytes).ok()?;
+    let document = Document::parse(text).ok()?;
+    let is_it = |node: &Node<'_, '_>| {
+        node.attribute("dev_id").and_then(|id| address(id).ok()) == Some(device)
+    };
+    let node = document.root_element().children().find(is_it)?;
+    Some(position(text, node.range().start))
 }
 
 /// The devices in a file's text, in its order.

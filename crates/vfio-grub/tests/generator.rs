@@ -201,7 +201,7 @@ fn kernels(menu: &str) -> Vec<&str> {
 }
 
 #[test]
-fn the_newest_kernel_is_on_top() {
+fn b22_the_newest_kernel_is_on_top() {
     let tree = Tree::new();
     tree.entry("deploy-vfio-a", ONE);
     let order = "6.9.0 6.10.0-zen1 6.2.0~rc1 6.2.0 6.1.0-9 6.1.0-13 6.1.0-13.old 6.1.0-013 5.10.0";

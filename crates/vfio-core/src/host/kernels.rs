@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_kernels_newest_first_and_nothing_else() {
+    fn b22_lists_kernels_newest_first_and_nothing_else() {
         let names = [
             "vmlinuz-6.1.0-9-amd64",
             "vmlinuz-6.1.0-13-amd64",

@@ -104,7 +104,7 @@ mod tests {
     use crate::host::tree::Tree;
 
     #[test]
-    fn reads_sizes_and_nodes_in_order() {
+    fn b33_reads_sizes_counts_and_nodes_in_order() {
         let node = "sys/devices/system/node/node1";
         let pages = |dir: &str, size: &str| format!("{dir}/hugepages-{size}kB/nr_hugepages");
         let tree = Tree::new()

@@ -254,6 +254,17 @@ mod tests {
         assert_eq!(storage.on("0000:03:00.0".parse().unwrap()), ["/", "/boot/efi", "swap"]);
     }
 
+    #[test]
+    fn b23_a_partition_is_none_whose_name_only_begins_alike() {
+        let tree = part(disks(), &format!("{SATA}/sda10"), "8:10");
+        let tree = part(tree, &format!("{NVME}/nvme0n1p10"), "259:10").file(
+            "proc/self/mountinfo",
+            "24 1 8:1 / / rw - ext4 /dev/sda1 rw\n25 24 259:10 / /srv rw - ext4 /dev/x rw\n",
+        );
+        let storage = Storage::read(&tree.root()).unwrap();
+        assert_eq!(shown(&storage), ["/ sda1 0000:00:17.0", "/srv nvme0n1p10 0000:03:00.0"]);
+    }
+
     /// `/` and swap on LVM on LUKS as `crypt`, `/boot` on a partition.
     fn encrypted(crypttab: &str, uuid: &str) -> BTreeSet<String> {
         let dm = "sys/devices/virtual/block";

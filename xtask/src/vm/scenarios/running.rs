@@ -62,7 +62,7 @@ fn diagnosed(a: &mut Guest) -> Result<()> {
 /// Two keyboards and three pointers, each once, by names that stay.
 fn by_libvirt(a: &mut Guest) -> Result<Vec<String>> {
     let said: Value = serde_json::from_str(&a.ok("deploy-vfio evdev --yes --json 2>/dev/null")?)?;
-    let devices = said["devices"].as_array().context("no devices")?;
+    let devices = said["evdev"]["devices"].as_array().context("no devices")?;
     let keyboards = devices.iter().filter(|device| device["keyboard"] == true).count();
     ensure!(keyboards == 2 && devices.len() == 5, "{devices:?}");
     let mut nodes = BTreeSet::new();

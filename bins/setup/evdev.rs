@@ -1,0 +1,123 @@
+//! The words of `deploy-vfio evdev`: keyboard and mouse for host and guest.
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use vfio_cli::{Context, Failure};
+use vfio_core::{change::Draft, host::Machine};
+use vfio_evdev::{Device, Form, Request, Setup, Toggle, Wish};
+
+use crate::{Wanted, words::maybe};
+
+const MORE: &str = "\
+A guest gets the host's own keyboard and mouse, and a key hands them over and back: a KVM switch
+without the box. Devices are told by what they can do and named as udev names them, by model or by
+port; what has no such name is left out, and the plan says why. The XML for the guest is printed at
+the end. libvirt 7.4 and later need nothing else.
+
+Examples:
+  deploy-vfio evdev --dry-run
+      Show which devices would be shared, and the guest's XML.
+  deploy-vfio evdev
+      Share all keyboards and mice; both control keys switch.
+  deploy-vfio evdev --toggle scrolllock
+      Switch by the scroll lock key.
+  deploy-vfio evdev off
+      Share nothing.
+
+Files:
+  /etc/deploy-vfio/evdev.conf
+      The devices and the keys.
+  /etc/libvirt/qemu.conf
+      For libvirt before 7.4 or with --qemu-conf: which devices QEMU may open.
+
+See also:
+  deploy-vfio status";
+
+/// Keyboard and mouse for guests.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[command(after_long_help = MORE)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Evdev {
+    /// Hand over these devices instead of all keyboards and mice; the first keyboard switches
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub device: Vec<String>,
+    /// Keys that switch: `ctrl-ctrl`, `alt-alt`, `shift-shift`, `meta-meta`, `scrolllock`,
+    /// `ctrl-scrolllock`
+    #[arg(long, value_name = "KEYS")]
+    #[serde(with = "maybe", skip_serializing_if = "Option::is_none")]
+    pub toggle: Option<Toggle>,
+    /// Use QEMU's command line, as libvirt before 7.4 needs: changes qemu.conf, AppArmor's rules
+    /// and groups
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub qemu_conf: bool,
+    /// Who runs the guests; without it, who called sudo or pkexec
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+}
+
+impl Evdev {
+    fn request(&self, cx: &Context) -> Result<Request, Failure> {
+        let Self { device, toggle, qemu_conf, user } = self.clone();
+        let user = cx.user(user.as_deref())?;
+        let toggle = toggle.unwrap_or_default();
+        Ok(Request::Share(Wish { devices: device, toggle, qemu_conf, user }))
+    }
+}
+
+/// What somebody has to put into a guest's definition, after the plan is carried out.
+pub(crate) struct Guest {
+    setup: Setup,
+    xml: String,
+}
+
+pub(crate) fn plan(
+    cx: &Context,
+    draft: &mut Draft<'_>,
+    machine: &Machine,
+    wanted: &Wanted<Evdev>,
+) -> Result<Option<Guest>, Failure> {
+    let request = match wanted {
+        Wanted::On(words) => words.request(cx)?,
+        Wanted::Off => Request::Off,
+    };
+    let setup = vfio_evdev::plan(draft, &machine.inputs, &machine.libvirt, &request)?;
+    let guest = |setup: Setup| {
+        let xml = vfio_evdev::xml(&setup, machine.libvirt.version);
+        Guest { setup, xml }
+    };
+    Ok(setup.map(guest))
+}
+
+impl Guest {
+    /// What `--json` says beside the outcome.
+    pub(crate) fn data(&self) -> Map<String, Value> {
+        let device = |device: &Device| json!({ "path": device.path, "keyboard": device.keyboard });
+        let devices: Vec<Value> = self.setup.devices.iter().map(device).collect();
+        let evdev = json!({
+            "devices": devices,
+            "toggle": self.setup.toggle.to_string(),
+            "xml": { "inside": self.inside(), "text": self.xml },
+        });
+        Map::from_iter([("evdev".to_owned(), evdev)])
+    }
+
+    /// The same for people.
+    pub(crate) fn tell(&self, cx: &Context) {
+        if !cx.global().json {
+            let inside = self.inside();
+            cx.say(format!("For the guest's XML (`virsh edit`), inside <{inside}>:"));
+            cx.print(self.xml.trim_end());
+        }
+    }
+
+    fn inside(&self) -> &'static str {
+        match self.setup.form {
+            Form::Native => "devices",
+            Form::CommandLine => "domain",
+        }
+    }
+}
