@@ -11,6 +11,7 @@ mod declared;
 mod fixed;
 mod groups;
 mod hugepages;
+pub mod installation;
 mod multiboot;
 mod original;
 mod wanted;

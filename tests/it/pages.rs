@@ -132,7 +132,18 @@ fn examples_are_true() {
 
 #[test]
 fn whatever_changes_something_has_two_examples() {
-    for name in ["apply", "doctor", "hugepages", "multiboot", "recover", "redo", "undo"] {
+    const NAMES: [&str; 9] = [
+        "apply",
+        "doctor",
+        "hugepages",
+        "install",
+        "multiboot",
+        "recover",
+        "redo",
+        "undo",
+        "uninstall",
+    ];
+    for name in NAMES {
         let examples = examples(&format!("deploy-vfio-{name}"));
         assert!(examples.len() >= 2, "{name}: {examples:?}");
     }
