@@ -13,6 +13,7 @@ mod evdev;
 mod fixed;
 mod groups;
 mod hugepages;
+pub mod installation;
 mod multiboot;
 mod original;
 mod wanted;

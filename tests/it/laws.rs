@@ -32,6 +32,8 @@ const COMMANDS: &[&str] = &[
     "static file",
     "static file --parse no-vga --blacklist",
     "static off",
+    "uninstall",
+    "uninstall --undo",
 ];
 
 #[test]

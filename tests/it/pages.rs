@@ -138,12 +138,14 @@ fn whatever_changes_something_has_two_examples() {
         "doctor",
         "evdev",
         "hugepages",
+        "install",
         "multiboot",
         "recover",
         "redo",
         "setup",
         "static",
         "undo",
+        "uninstall",
     ];
     for name in names {
         let examples = examples(&format!("deploy-vfio-{name}"));

@@ -308,3 +308,40 @@ fn what_is_named_without_what_it_needs_is_asked_for() {
     person.sees("there is no IOMMU group 99");
     assert_eq!(person.ends(), 6);
 }
+
+#[test]
+fn programs_that_are_the_way_back_go_after_an_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = machine(dir.path());
+    let build = dir.path().join("build");
+    std::fs::create_dir(&build).unwrap();
+    std::fs::write(build.join("deploy-vfio"), "#!/bin/sh\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(build.join("deploy-vfio"), mode).unwrap();
+    let run = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_deploy-vfio"));
+        let output = command.arg("--root").arg(&root).args(["--yes", "--no-rebuild"]).args(words);
+        assert!(output.output().unwrap().status.success(), "{words:?}");
+    };
+    run(&["install", "--from", build.to_str().unwrap()]);
+    run(&["hugepages", "2M", "64"]);
+    let before = tree(&root);
+
+    for (way, codes) in [(ABORT, [1, 1]), (BACK, [1, 1]), (CTRL_C, [130, -1])] {
+        let mut person = Somebody::at(&root, &["uninstall"]);
+        person.sees("operation 2: hugepages 2M 64");
+        person.sees("What is to become of it?");
+        assert!(codes.contains(&person.gives_up(way)));
+        assert_eq!(before.diff(&tree(&root)), "");
+    }
+    let mut person = Somebody::at(&root, &["uninstall"]);
+    person.sees("What is to become of it?");
+    person.types(ENTER);
+    person.sees("Take these changes back?");
+    person.types("y");
+    person.sees("Apply these changes?");
+    person.types("y");
+    assert_eq!(person.ends(), 0);
+    assert!(!root.join("usr/local/bin/deploy-vfio").exists());
+    assert!(!root.join("etc/deploy-vfio/cmdline.d/20-hugepages.conf").exists());
+}

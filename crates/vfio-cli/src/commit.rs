@@ -7,7 +7,7 @@ use vfio_core::change::{
     self, Damage, Draft, OnConflict, Plan, Rebuild, UndoPreview, Undone, Verify,
 };
 
-use crate::{Context, Failure, Usage, json, output};
+use crate::{Context, Failure, Usage, json, listing, output};
 
 /// What a dry run says to somebody who may not read the journal.
 const UNSEEN: &str = "not root: whether an earlier operation is unfinished was not looked at";
@@ -204,7 +204,14 @@ impl Context {
 
     /// The diff, what is rebuilt, what the user should know, and what may go wrong.
     fn show(&self, plan: &Plan) {
-        output::diff(&change::diff(plan), self.global.verbose);
+        match self.global.verbose {
+            true => output::diff(&change::diff(plan), true),
+            false => {
+                let (shown, listed) = listing::split(plan);
+                output::diff(&change::diff(&shown), false);
+                listed.iter().for_each(|table| output::data(table));
+            }
+        }
         if !self.global.quiet {
             for rebuild in plan.rebuilds() {
                 output::talk(&format!("then rebuild {rebuild}"));

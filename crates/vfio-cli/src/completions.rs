@@ -14,6 +14,16 @@ pub enum Shell {
 }
 
 impl Shell {
+    /// The file in which the shell looks for it, below a prefix such as `/usr/local`.
+    #[must_use]
+    pub fn file(self) -> &'static str {
+        match self {
+            Self::Bash => "share/bash-completion/completions/deploy-vfio",
+            Self::Zsh => "share/zsh/site-functions/_deploy-vfio",
+            Self::Fish => "share/fish/vendor_completions.d/deploy-vfio.fish",
+        }
+    }
+
     /// What the shell reads, from a file or at once.
     #[must_use]
     pub fn script(self) -> &'static str {

@@ -61,10 +61,16 @@ fn image(image: &Image) -> Value {
     match image {
         Image::Absent => Value::Null,
         Image::Link(target) => json!({ "link": target }),
-        Image::File { .. } if image.is_secret() => json!({ "secret": true }),
-        Image::File { bytes, meta } => json!({
+        _ if image.is_secret() => json!({ "secret": true }),
+        Image::File { bytes, meta } if !bytes.contains(&0) => json!({
             "mode": format!("{:04o}", meta.mode),
             "text": String::from_utf8_lossy(bytes),
+        }),
+        // No text: what tells it from others.
+        Image::File { meta, .. } | Image::Unkept { meta, .. } => json!({
+            "mode": format!("{:04o}", meta.mode),
+            "size": image.size(),
+            "sha256": image.sha256(),
         }),
     }
 }

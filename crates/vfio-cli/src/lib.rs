@@ -29,6 +29,7 @@ mod context;
 mod failure;
 mod global;
 pub mod json;
+mod listing;
 mod manual;
 mod output;
 mod program;

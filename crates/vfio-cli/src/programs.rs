@@ -21,6 +21,7 @@ use std::{
 
 use crate::{Failure, Global, Usage, asked::Asked, manual};
 
+const DISPATCHER: &str = "deploy-vfio";
 const PREFIX: &str = "deploy-vfio-";
 const LIBEXEC: [&str; 2] = ["/usr/local/libexec/deploy-vfio", "/usr/libexec/deploy-vfio"];
 
@@ -51,6 +52,42 @@ pub fn all() -> Vec<Program> {
         }
     }
     found.into_iter().map(|(name, path)| Program { name, path }).collect()
+}
+
+/// The programs of this project's kind in `dir`, or beside this one: the dispatcher, and one for
+/// each command; sorted by their files' names.
+///
+/// # Errors
+///
+/// A directory that cannot be read.
+pub fn in_directory(dir: Option<&Path>) -> Result<Vec<Program>, Failure> {
+    let me = dispatcher().path;
+    let dir = dir.or_else(|| me.parent()).unwrap_or(Path::new("."));
+    let unreadable = |error| {
+        Usage::refused(format!("cannot read the directory {}: {error}", dir.display()), &[])
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = if file == DISPATCHER { Some(DISPATCHER) } else { file.strip_prefix(PREFIX) };
+        if let Some(name) = name.filter(|name| is_name(name) && is_executable(&path)) {
+            found.push(Program { name: name.to_owned(), path });
+        }
+    }
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(found)
+}
+
+/// What the file of a program holds.
+///
+/// # Errors
+///
+/// A file that cannot be read.
+pub fn content(program: &Program) -> Result<Vec<u8>, Failure> {
+    let path = program.path.display();
+    let unreadable = |error| Usage::refused(format!("cannot read {path}: {error}"), &[]);
+    Ok(fs::read(&program.path).map_err(unreadable)?)
 }
 
 /// The program of the command `name`.
@@ -84,8 +121,9 @@ pub fn explain(program: &Program) -> Result<(), Failure> {
     Err(exec(program, &harmless(), &["--help".into()]))
 }
 
-/// The manual page of a program that can print it.
-fn manual_page(program: &Program) -> Option<Vec<u8>> {
+/// The manual page of a program that can print it; `None` of one that cannot.
+#[must_use]
+pub fn manual_page(program: &Program) -> Option<Vec<u8>> {
     if !answers(program) {
         return None;
     }
@@ -128,7 +166,7 @@ pub fn exec(program: &Program, global: &Global, words: &[OsString]) -> Failure {
 #[must_use]
 pub fn dispatcher() -> Program {
     let me = env::current_exe().unwrap_or_else(|_| "deploy-vfio".into());
-    Program { name: "deploy-vfio".into(), path: me.with_file_name("deploy-vfio") }
+    Program { name: DISPATCHER.into(), path: me.with_file_name(DISPATCHER) }
 }
 
 fn directories() -> Vec<PathBuf> {
@@ -163,8 +201,13 @@ fn safe(path: &Path) -> Result<(), Failure> {
     if rustix::process::geteuid().is_root() { trusted(path) } else { Ok(()) }
 }
 
-/// Refuses a program that anybody but root could have put, or could change.
-fn trusted(path: &Path) -> Result<(), Failure> {
+/// Refuses a program, or a directory of programs, that anybody but root could have put there or
+/// could change.
+///
+/// # Errors
+///
+/// Who else could.
+pub fn trusted(path: &Path) -> Result<(), Failure> {
     let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     for part in real.ancestors().chain(path.ancestors()) {
         let Ok(meta) = fs::metadata(part) else { continue };
@@ -177,10 +220,21 @@ fn trusted(path: &Path) -> Result<(), Failure> {
             continue;
         };
         let what = format!("{} is not run as root: {why}", path.display());
-        let help = ["install it into a directory that only root may write to"];
+        let help = elsewhere(path);
+        let help: Vec<&str> = help.iter().map(String::as_str).collect();
         return Err(Usage::refused(what, &help).into());
     }
     Ok(())
+}
+
+/// How a program gets to where root runs it.
+fn elsewhere(path: &Path) -> Vec<String> {
+    let mut help = vec!["install it into a directory that only root may write to".to_owned()];
+    let install = path.with_file_name("deploy-vfio-install");
+    if is_executable(&install) {
+        help.push(format!("`sudo {}` does, with all beside it", install.display()));
+    }
+    help
 }
 
 fn unknown(name: &str) -> Failure {
@@ -216,5 +270,10 @@ mod tests {
         fs::write(&file, "").unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o777)).unwrap();
         assert!(trusted(&file).is_err());
+        assert_eq!(elsewhere(&file).len(), 1);
+        let install = dir.path().join("deploy-vfio-install");
+        fs::copy(&file, &install).unwrap();
+        let help = format!("`sudo {}` does, with all beside it", install.display());
+        assert_eq!(elsewhere(&file)[1], help);
     }
 }

@@ -45,6 +45,7 @@ fn machine() -> (tempfile::TempDir, Root) {
             match change.after {
                 Image::Absent => assert!(!path.exists()),
                 Image::Link(to) => symlink(to, path).unwrap(),
+                Image::Unkept { .. } => panic!("{} is not large", path.display()),
                 Image::File { bytes, meta } => {
                     fs::write(&path, bytes).unwrap();
                     fs::set_permissions(&path, fs::Permissions::from_mode(meta.mode)).unwrap();

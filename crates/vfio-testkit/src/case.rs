@@ -15,7 +15,8 @@
 //!
 //! * `deploy-vfio …` and `deploy-vfio-NAME …`: the programs under test, with `--root` set;
 //! * `cat PATH…`: prints files of the tree; `list DIR`: prints the names in a directory;
-//! * `append PATH TEXT`, `write PATH TEXT`, `remove PATH`: change the tree as a user would;
+//! * `append PATH TEXT`, `write PATH TEXT`, `program PATH TEXT`, `remove PATH`: change the tree as a
+//!   user would; a program can be run;
 //! * `menu [TEXT…]`: prints what `grub-mkconfig` makes of the tree, or its lines with a TEXT.
 //!
 //! What is printed follows: lines of standard output indented by two blanks, then lines of
@@ -26,6 +27,7 @@
 use std::{
     fmt::Write as _,
     fs, io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -205,6 +207,10 @@ fn builtin(root: &Path, words: &[&str]) -> io::Result<Outcome> {
         ["write", path, text] => {
             fs::create_dir_all(root.join(path).parent().unwrap_or(root))?;
             fs::write(root.join(path), format!("{text}\n"))?;
+        }
+        ["program", path, text] => {
+            builtin(root, &["write", path, text])?;
+            fs::set_permissions(root.join(path), fs::Permissions::from_mode(0o755))?;
         }
         ["remove", path] => fs::remove_file(root.join(path))?,
         _ => return Err(io::Error::other("no such command in a case")),

@@ -25,7 +25,7 @@ pub(crate) fn check(root: &Root, plan: &Plan) -> Result<()> {
         let target = target(root, change)?;
         check_links(root, &change.path)?;
         check_target(root, &target)?;
-        change.after.check_size(&change.path)?;
+        change.after.check_size(&target)?;
         if let Some(dir) = parents(&change.path).into_iter().find(|dir| is_file(plan, dir)) {
             return Err(refuse(&change.path, &format!("the plan makes /{dir} a file"), None));
         }
@@ -110,6 +110,9 @@ pub(crate) fn undo(
         match standing(root, step)? {
             (Standing::TakenBack, _) => {}
             (Standing::InPlace, Some(before)) => {
+                let goes = step.before == Image::Absent && before.is_large();
+                // It is only displaced on its way out, so it can return without a copy.
+                let before = if goes { before.unkept() } else { before };
                 steps.push(Step { path, target, before, after: step.before.clone() });
             }
             (_, now) => match (now.as_ref().and_then(|now| merged(step, now)), now, on_conflict) {
@@ -213,6 +216,9 @@ pub(crate) fn redo(root: &Root, id: u32, forward: &Part) -> Result<Part> {
         let (path, target) = (step.path.clone(), step.target.clone());
         match standing(root, step)? {
             (Standing::InPlace, _) => {}
+            (Standing::TakenBack, _) if matches!(step.after, Image::Unkept { .. }) => {
+                return Err(unkept(id, forward, &path));
+            }
             (Standing::TakenBack, Some(before)) => {
                 steps.push(Step { path, target, before, after: step.after.clone() });
             }
@@ -223,4 +229,13 @@ pub(crate) fn redo(root: &Root, id: u32, forward: &Part) -> Result<Part> {
         return Err(Error::RedoConflict { id, paths: edited });
     }
     part(root, &forward.title, forward.notes.clone(), steps, id)
+}
+
+/// A redo of what only the command itself can do again.
+fn unkept(id: u32, forward: &Part, path: &str) -> Error {
+    Error::Refused {
+        what: format!("operation {id} cannot be done again"),
+        because: vec![format!("/{path} is large, so the journal keeps no copy of it")],
+        help: vec![format!("`deploy-vfio {}` once more", forward.title)],
+    }
 }

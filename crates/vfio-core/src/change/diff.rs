@@ -25,7 +25,13 @@ fn of(change: &Change) -> String {
         return out;
     }
     let (Some(old), Some(new)) = (text(before), text(after)) else {
-        let _ = writeln!(out, "Binary files differ: {} and {} bytes", size(before), size(after));
+        let _ = match (before, after) {
+            (Image::Absent, new) => writeln!(out, "Binary file: {} bytes", new.size()),
+            (old, Image::Absent) => writeln!(out, "Binary file: {} bytes", old.size()),
+            (old, new) => {
+                writeln!(out, "Binary files differ: {} and {} bytes", old.size(), new.size())
+            }
+        };
         return out;
     };
     if old == new {
@@ -50,7 +56,7 @@ fn header(out: &mut String, before: &Image, after: &Image) {
         }
         _ => {}
     }
-    if let (Image::File { meta: old, .. }, Image::File { meta: new, .. }) = (before, after) {
+    if let (Some(old), Some(new)) = (before.meta(), after.meta()) {
         let owner = |meta: &Meta| format!("{}:{}", meta.uid, meta.gid);
         if owner(old) != owner(new) {
             let _ = write!(out, "old owner {}\nnew owner {}\n", owner(old), owner(new));
@@ -65,12 +71,10 @@ fn mode(image: &Image) -> Option<String> {
     match image {
         Image::Absent => None,
         Image::Link(_) => Some("120000".to_owned()),
-        Image::File { meta, .. } => Some(format!("10{:04o}", meta.mode)),
+        Image::File { meta, .. } | Image::Unkept { meta, .. } => {
+            Some(format!("10{:04o}", meta.mode))
+        }
     }
-}
-
-fn size(image: &Image) -> usize {
-    image.bytes().map_or(0, <[u8]>::len)
 }
 
 /// The content as text that is safe to show; `None` when it is binary.
@@ -80,6 +84,7 @@ fn text(image: &Image) -> Option<String> {
         Image::Link(to) => Some(escape(to)),
         Image::File { bytes, .. } if bytes.contains(&0) => None,
         Image::File { bytes, .. } => Some(escape(&String::from_utf8_lossy(bytes))),
+        Image::Unkept { .. } => None,
     }
 }
 

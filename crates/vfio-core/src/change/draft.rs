@@ -53,7 +53,7 @@ impl<'r> Draft<'r> {
         match self.images.get(path) {
             Some(Image::File { bytes, .. }) => Ok(Some(bytes.clone())),
             Some(Image::Absent) => Ok(None),
-            Some(Image::Link(_)) | None => self.root.bytes(path),
+            Some(Image::Link(_) | Image::Unkept { .. }) | None => self.root.bytes(path),
         }
     }
 

@@ -83,6 +83,7 @@ impl Spot {
             Image::Absent => return Ok(()),
             Image::File { bytes, meta } => disk.create(stage, new, bytes, meta)?,
             Image::Link(to) => disk.symlink(stage, new, to)?,
+            Image::Unkept { .. } => return Err(Error::Changed { path: self.place.swp_path() }),
         }
         match disk.rename_new(self.staged(), self.swp())? {
             true => Ok(()),
@@ -203,6 +204,8 @@ pub(crate) fn put_back(
             Move::Rewrite if step.before == Image::Absent => {
                 disk.rename_new(spot.live(), spot.swp())?;
             }
+            // Somebody took away what was displaced, and the record has no copy: it stays away.
+            Move::Rewrite if matches!(step.before, Image::Unkept { .. }) => return Ok(false),
             Move::Rewrite => spot.write(disk, &step.before)?,
         }
     }

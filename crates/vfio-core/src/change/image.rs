@@ -6,13 +6,19 @@ use rustix::fs::{FileType, IFlags, OFlags, Stat};
 
 use crate::{
     Error, Result, Root,
-    change::place::{refuse, resolve},
+    change::{
+        place::{refuse, resolve},
+        record::sha256,
+    },
     error::At,
 };
 
 /// Configuration files are small; a larger one is refused rather than copied into a journal.
 const LARGEST: u64 = 1 << 20;
-const TOO_LARGE: &str = "it is larger than 1 MiB";
+/// Programs are not, and are never below `/etc`.
+const LARGEST_PROGRAM: u64 = 64 << 20;
+/// What is larger is copied into a journal only where an undo needs it; small for tests.
+const LARGE: u64 = if cfg!(test) { 4 << 10 } else { LARGEST };
 
 /// Attributes that a security module gives to new files.
 const LABELS: &[&str] = &["security.selinux", "security.SMACK64", "security.ima", "security.evm"];
@@ -91,6 +97,16 @@ pub enum Image {
     },
     /// A symbolic link, by where it points.
     Link(String),
+    /// A large regular file of which the journal keeps no copy: it is told from others by its hash,
+    /// and cannot be written again.
+    Unkept {
+        /// The SHA-256 of its content, in hexadecimal.
+        sha256: String,
+        /// How many bytes it has.
+        size: u64,
+        /// Owner, mode, times, attributes.
+        meta: Meta,
+    },
 }
 
 impl Image {
@@ -98,7 +114,8 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// A directory, device, socket or pipe, a file larger than 1 MiB.
+    /// A directory, device, socket or pipe; a file larger than 1 MiB below `/etc`, or than 64 MiB
+    /// elsewhere.
     pub fn read(root: &Root, path: &str) -> Result<Self> {
         let Some(stat) = root.stat(path)? else { return Ok(Self::Absent) };
         match FileType::from_raw_mode(stat.st_mode) {
@@ -123,9 +140,7 @@ impl Image {
     }
 
     fn read_file(root: &Root, path: &str, stat: &Stat) -> Result<Self> {
-        if u64::try_from(stat.st_size).is_ok_and(|size| size > LARGEST) {
-            return Err(refuse(path, TOO_LARGE, None));
-        }
+        check_size(path, u64::try_from(stat.st_size).unwrap_or_default())?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         // A file that is written while it is read is read again.
         for _ in 0..3 {
@@ -133,10 +148,8 @@ impl Image {
             let stat = rustix::fs::fstat(&fd).at("inspect", path)?;
             let mut bytes = Vec::new();
             let file = std::fs::File::from(fd.try_clone().at("read", path)?);
-            file.take(LARGEST + 1).read_to_end(&mut bytes).at("read", path)?;
-            if bytes.len() as u64 > LARGEST {
-                return Err(refuse(path, TOO_LARGE, None));
-            }
+            file.take(LARGEST_PROGRAM + 1).read_to_end(&mut bytes).at("read", path)?;
+            check_size(path, bytes.len() as u64)?;
             let xattrs = xattrs(&fd).at("read the attributes of", path)?;
             let again = rustix::fs::fstat(&fd).at("inspect", path)?;
             let version =
@@ -150,13 +163,52 @@ impl Image {
 
     /// Refuses what could be written to `path` but not read again, and so never taken back.
     pub(crate) fn check_size(&self, path: &str) -> Result<()> {
-        match self.bytes() {
-            Some(bytes) if bytes.len() as u64 > LARGEST => Err(refuse(path, TOO_LARGE, None)),
-            _ => Ok(()),
+        check_size(path, self.size())
+    }
+
+    /// How many bytes the file has; 0 when this is none.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::File { bytes, .. } => bytes.len() as u64,
+            Self::Unkept { size, .. } => *size,
+            Self::Absent | Self::Link(_) => 0,
         }
     }
 
-    /// The content, when this is a file.
+    /// Whether this is a file too large to be kept where it is not needed.
+    pub(crate) fn is_large(&self) -> bool {
+        self.size() > LARGE
+    }
+
+    /// The SHA-256 of the content, in hexadecimal; `None` when this is no file.
+    #[must_use]
+    pub fn sha256(&self) -> Option<String> {
+        match self {
+            Self::File { bytes, .. } => Some(sha256(bytes)),
+            Self::Unkept { sha256, .. } => Some(sha256.clone()),
+            Self::Absent | Self::Link(_) => None,
+        }
+    }
+
+    /// The same without its bytes, for a journal that has no need of them.
+    pub(crate) fn unkept(self) -> Self {
+        match (self.sha256(), self.size(), self) {
+            (Some(sha256), size, Self::File { meta, .. }) => Self::Unkept { sha256, size, meta },
+            (.., other) => other,
+        }
+    }
+
+    /// What belongs to the file besides its bytes; `None` when this is none.
+    #[must_use]
+    pub fn meta(&self) -> Option<&Meta> {
+        match self {
+            Self::File { meta, .. } | Self::Unkept { meta, .. } => Some(meta),
+            Self::Absent | Self::Link(_) => None,
+        }
+    }
+
+    /// The content, when this is a file and it is known.
     #[must_use]
     pub fn bytes(&self) -> Option<&[u8]> {
         match self {
@@ -168,37 +220,55 @@ impl Image {
     /// Whether this is a file that not everyone may read, such as `/etc/gshadow`.
     #[must_use]
     pub fn is_secret(&self) -> bool {
-        matches!(self, Self::File { meta, .. } if meta.mode & 0o004 == 0)
+        self.meta().is_some_and(|meta| meta.mode & 0o004 == 0)
     }
 
     /// Whether both are the same but for the time they were written.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
-        self.timeless() == other.timeless()
+        self.agrees(other, |_| true)
     }
 
     /// Whether a path that holds this holds what was `wanted`: the same but for the time, and
     /// but for a label that the kernel gave a new file by itself.
     pub(crate) fn is(&self, wanted: &Self) -> bool {
-        let mut now = self.clone();
-        if let (Self::File { meta: now, .. }, Self::File { meta: wanted, .. }) = (&mut now, wanted)
-        {
-            now.xattrs.retain(|name, _| {
-                wanted.xattrs.contains_key(name)
-                    || !LABELS.iter().any(|label| name.starts_with(label))
-            });
-        }
-        now.same(wanted)
+        let asked = wanted.meta().map(|meta| &meta.xattrs);
+        self.agrees(wanted, |name| {
+            asked.is_some_and(|asked| asked.contains_key(name))
+                || !LABELS.iter().any(|label| name.starts_with(label))
+        })
     }
 
-    fn timeless(&self) -> Self {
-        match self.clone() {
-            Self::File { bytes, meta } => {
-                Self::File { bytes, meta: Meta { mtime: None, flags: None, ..meta } }
+    /// Whether both are the same but for times and flags, and those attributes of this one that do
+    /// not count.
+    fn agrees(&self, other: &Self, counts: impl Fn(&str) -> bool) -> bool {
+        if let (Some(meta), Some(wanted)) = (self.meta(), other.meta()) {
+            let plain = |meta: &Meta| (meta.mode, meta.uid, meta.gid);
+            let xattrs = meta.xattrs.iter().filter(|(name, _)| counts(name));
+            if plain(meta) != plain(wanted) || !xattrs.eq(&wanted.xattrs) {
+                return false;
             }
-            other => other,
+        }
+        match (self, other) {
+            (Self::File { bytes, .. }, Self::File { bytes: wanted, .. }) => bytes == wanted,
+            (Self::Unkept { sha256, .. }, Self::Unkept { sha256: wanted, .. }) => sha256 == wanted,
+            (Self::File { bytes, .. }, Self::Unkept { sha256: sum, size, .. })
+            | (Self::Unkept { sha256: sum, size, .. }, Self::File { bytes, .. }) => {
+                bytes.len() as u64 == *size && sha256(bytes) == *sum
+            }
+            (Self::Link(to), Self::Link(wanted)) => to == wanted,
+            (one, other) => *one == Self::Absent && *other == Self::Absent,
         }
     }
+}
+
+/// Refuses what could be written to `path` but not read again, and so never taken back.
+fn check_size(path: &str, size: u64) -> Result<()> {
+    let largest = if path.starts_with("etc/") { LARGEST } else { LARGEST_PROGRAM };
+    if size > largest {
+        return Err(refuse(path, &format!("it is larger than {} MiB", largest >> 20), None));
+    }
+    Ok(())
 }
 
 /// All inode flags of a file; `None` where the file system has none.

@@ -160,7 +160,11 @@ pub(super) fn content(dir: &Path) -> BTreeMap<String, String> {
     out
 }
 
-fn assert_same(now: &BTreeMap<String, String>, old: &BTreeMap<String, String>, what: &str) {
+pub(super) fn assert_same(
+    now: &BTreeMap<String, String>,
+    old: &BTreeMap<String, String>,
+    what: &str,
+) {
     for (name, value) in old {
         assert_eq!(now.get(name), Some(value), "{what}: {name}");
     }
@@ -232,8 +236,12 @@ fn recover_through_cuts(root: &Root, fake: &Fake, first: usize) {
     assert_eq!(interrupted(root).unwrap(), None);
 }
 
-#[test]
-fn a_power_cut_anywhere_leaves_the_old_tree_or_the_new() {
+/// A machine that a law is tried on, and what is done to it.
+pub(super) type Trial = (fn() -> (tempfile::TempDir, Root), fn(&Root) -> Plan);
+
+/// Cuts the power at every call of an apply, looks at what is there, recovers: the tree is the old
+/// one or the new.
+pub(super) fn cut_applies((machine, plan): Trial, look: impl Fn(&Root, usize)) {
     let fake = Fake { fail: false };
     let mut cuts = 0;
     for calls in 0.. {
@@ -241,8 +249,7 @@ fn a_power_cut_anywhere_leaves_the_old_tree_or_the_new() {
         let old = tree(dir.path());
         let plan = plan(&root);
         let done = Work::new(&root, &Disk::cut_after(calls), &settings(&fake)).apply(&plan);
-        let grub = root.text("boot/grub/grub.cfg").unwrap().unwrap();
-        assert!(grub.starts_with("old menu") || grub.starts_with("menu of"), "torn at {calls}");
+        look(&root, calls);
         recover_through_cuts(&root, &fake, calls % 11);
         let applied = history(&root).unwrap().iter().any(|o| o.state == State::Applied);
         if !applied {
@@ -255,9 +262,10 @@ fn a_power_cut_anywhere_leaves_the_old_tree_or_the_new() {
     assert!(cuts > 50, "only {cuts} cuts: the test no longer reaches the files");
 }
 
-#[test]
-fn a_power_cut_in_an_undo_leaves_it_undone() {
+/// The same for an undo: it is done or it is not.
+pub(super) fn cut_undos((machine, plan): Trial) {
     let fake = Fake { fail: false };
+    let mut undone = 0;
     for calls in 0.. {
         let (dir, root) = machine();
         let old = content(dir.path());
@@ -274,6 +282,7 @@ fn a_power_cut_in_an_undo_leaves_it_undone() {
                 old.remove(built);
             }
             assert_same(&now, &old, &format!("cut at {calls}"));
+            undone += 1;
         } else {
             assert_same(&now, &new, &format!("cut at {calls}"));
         }
@@ -281,6 +290,20 @@ fn a_power_cut_in_an_undo_leaves_it_undone() {
             break;
         }
     }
+    assert!(undone > 10, "only {undone} cuts left an undo to finish");
+}
+
+#[test]
+fn a_power_cut_anywhere_leaves_the_old_tree_or_the_new() {
+    cut_applies((machine, plan), |root, calls| {
+        let grub = root.text("boot/grub/grub.cfg").unwrap().unwrap();
+        assert!(grub.starts_with("old menu") || grub.starts_with("menu of"), "torn at {calls}");
+    });
+}
+
+#[test]
+fn a_power_cut_in_an_undo_leaves_it_undone() {
+    cut_undos((machine, plan));
 }
 
 #[test]

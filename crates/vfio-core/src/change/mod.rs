@@ -23,6 +23,8 @@ mod generators;
 mod image;
 mod journal;
 #[cfg(test)]
+mod large;
+#[cfg(test)]
 mod laws;
 mod members;
 mod packages;

@@ -3,6 +3,9 @@
 //! Invariants: a record is complete and checked by its last line, `sha256 <hex>`, or it is
 //! damaged; the bytes of files stand beside it, below `pre/` and `post/`, under their number
 //! and checked by their own hash. The types on disk are private and carry `format`.
+//!
+//! What is put in place is never written again from the record but by a redo, so programs, which
+//! are large, stand there by their hash alone; what they displace is kept, whatever its size.
 
 use std::collections::BTreeMap;
 
@@ -59,6 +62,16 @@ pub(crate) struct Part {
     pub(crate) marks: Vec<Mark>,
     /// Directories as they are to be once this is done.
     pub(crate) restore: Vec<Mark>,
+}
+
+impl Step {
+    /// The bytes that a record keeps of one side, `pre` or `post`.
+    pub(crate) fn kept(&self, side: &str) -> Option<&[u8]> {
+        match side {
+            "pre" => self.before.bytes(),
+            _ => self.after.bytes().filter(|_| !self.after.is_large()),
+        }
+    }
 }
 
 impl Part {
@@ -183,7 +196,7 @@ enum Side {
     },
     File {
         sha256: String,
-        size: usize,
+        size: u64,
         mode: String,
         uid: u32,
         gid: u32,
@@ -192,6 +205,9 @@ enum Side {
         /// Inode flags in hexadecimal.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         iflags: Option<String>,
+        /// Whether no bytes stand beside the record.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unkept: bool,
     },
 }
 
@@ -209,8 +225,8 @@ impl Line {
         Self {
             path: step.path.clone(),
             target: step.target.clone(),
-            pre: Side::of(&step.before),
-            post: Side::of(&step.after),
+            pre: Side::of(&step.before, step.kept("pre")),
+            post: Side::of(&step.after, step.kept("post")),
         }
     }
 
@@ -225,34 +241,32 @@ impl Line {
 }
 
 impl Side {
-    fn of(image: &Image) -> Self {
+    fn of(image: &Image, kept: Option<&[u8]>) -> Self {
         match image {
             Image::Absent => Self::Absent,
             Image::Link(to) => Self::Link { to: to.clone() },
-            Image::File { bytes, meta } => Self::File {
-                sha256: sha256(bytes),
-                size: bytes.len(),
+            Image::File { meta, .. } | Image::Unkept { meta, .. } => Self::File {
+                sha256: image.sha256().unwrap_or_default(),
+                size: image.size(),
                 mode: format!("{:04o}", meta.mode),
                 uid: meta.uid,
                 gid: meta.gid,
                 mtime: meta.mtime.map(|time| (time.seconds, time.nanoseconds)),
                 xattrs: meta.xattrs.iter().map(|(name, v)| (name.clone(), hex(v))).collect(),
                 iflags: meta.flags.map(|flags| format!("{flags:x}")),
+                unkept: kept.is_none(),
             },
         }
     }
 
     fn image(self, name: &str, blob: &dyn Fn(&str) -> Option<Vec<u8>>) -> Result<Image, String> {
-        let Self::File { sha256: sum, size, mode, uid, gid, mtime, xattrs, iflags } = self else {
+        let Self::File { sha256: sum, size, mode, uid, gid, mtime, xattrs, iflags, unkept } = self
+        else {
             return Ok(match self {
                 Self::Link { to } => Image::Link(to),
                 _ => Image::Absent,
             });
         };
-        let bytes = blob(name).ok_or_else(|| format!("{name} is missing"))?;
-        if bytes.len() != size || sha256(&bytes) != sum {
-            return Err(format!("{name} does not match its checksum"));
-        }
         let xattr = |(name, value): (String, String)| unhex(&value).map(|value| (name, value));
         let meta = Meta {
             mode: u32::from_str_radix(&mode, 8).map_err(|e| format!("mode {mode}: {e}"))?,
@@ -264,6 +278,13 @@ impl Side {
                 .map(|flags| u32::from_str_radix(&flags, 16).map_err(|e| format!("flags: {e}")))
                 .transpose()?,
         };
+        if unkept {
+            return Ok(Image::Unkept { sha256: sum, size, meta });
+        }
+        let bytes = blob(name).ok_or_else(|| format!("{name} is missing"))?;
+        if bytes.len() as u64 != size || sha256(&bytes) != sum {
+            return Err(format!("{name} does not match its checksum"));
+        }
         Ok(Image::File { bytes, meta })
     }
 }

@@ -52,9 +52,8 @@ fn needs(
     let mut needs = BTreeMap::new();
     let mut state = Need { bytes: MARGIN, names: RECORD, ..Need::default() };
     for change in &plan.changes {
-        let size = |bytes: Option<&[u8]>| bytes.map_or(0, |bytes| blocks(bytes.len() as u64));
-        let (old, new) = (size(change.before.bytes()), size(change.after.bytes()));
-        state.bytes += old + new;
+        let (old, new) = (blocks(change.before.size()), blocks(change.after.size()));
+        state.bytes += old + if change.after.is_large() { 0 } else { new };
         state.names += 2;
         let target = assemble::target(root, change)?;
         let made = parents(&target).len() as u64;

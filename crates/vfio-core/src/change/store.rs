@@ -15,7 +15,7 @@ use rustix::{fs::FlockOperation, io::Errno};
 use crate::{
     Error, Result, Root,
     change::{
-        Image, Interrupt, Meta,
+        Interrupt, Meta,
         disk::Disk,
         journal::{self, Entry},
         place::{Folder, join, split},
@@ -202,8 +202,7 @@ impl<'a> Store<'a> {
             self.disk.mkdir(&folder, side, 0o700, None)?;
             let below = Folder::open(self.root, &folder.join(side))?;
             for (number, step) in part.steps.iter().enumerate() {
-                let image = if side == "pre" { &step.before } else { &step.after };
-                if let Image::File { bytes, .. } = image {
+                if let Some(bytes) = step.kept(side) {
                     let name = blob_name(side, number);
                     self.disk.create(&below, split(&name).1, bytes, &self.private()?)?;
                 }
