@@ -25,6 +25,7 @@ pub fn run(rig: &mut Rig<'_>) -> Result<()> {
     let before = a.etc_fingerprint()?;
 
     diagnosed(&mut a)?;
+    installed(&mut a)?;
     let devices = by_libvirt(&mut a)?;
     let now = a.etc_fingerprint()?;
     let touched = difference(&before, &now);
@@ -56,6 +57,26 @@ fn diagnosed(a: &mut Guest) -> Result<()> {
         ensure!(said.contains(finding), "no `{finding}`:\n{said}");
     }
     ensure!(said.ends_with(" 1 failed"), "more than the processor fails:\n{said}");
+    Ok(())
+}
+
+/// The programs install and remove themselves; what was there stays.
+fn installed(a: &mut Guest) -> Result<()> {
+    let tree = a.fingerprint("/opt")?;
+    let line = "deploy-vfio install --prefix /opt/deploy-vfio --yes";
+    a.ok(line)?;
+    let again = a.ok(line)?;
+    ensure!(again.contains("Nothing to do."), "the second run: {again}");
+    let own = "/opt/deploy-vfio/bin/deploy-vfio";
+    a.ok("cd /opt/deploy-vfio && sha256sum --quiet -c share/deploy-vfio/installed.sha256")?;
+    a.ok(&format!(
+        "cmp $({own} list | grep -q multiboot && echo {own}) /usr/local/bin/deploy-vfio"
+    ))?;
+    a.ok(&format!("{own} uninstall --prefix /opt/deploy-vfio --yes"))?;
+    a.ok("! test -e /opt/deploy-vfio/bin/deploy-vfio")?;
+    a.ok("deploy-vfio undo --all --yes")?;
+    let now = a.fingerprint("/opt")?;
+    ensure!(now == tree, "left below /opt:\n{}", difference(&tree, &now));
     Ok(())
 }
 
