@@ -187,6 +187,32 @@ fn no_link_leads_around_the_package_manager() {
 }
 
 #[test]
+fn b48_what_others_put_beside_the_programs_keeps_mode_owner_and_bytes() {
+    let place = Place::new();
+    let others = [("notes", 0o600), ("deploy-vfios", 0o644), ("tool", 0o4755)];
+    fs::create_dir_all(place.at("usr/local/bin")).unwrap();
+    for (name, mode) in others {
+        let path = place.at(&format!("usr/local/bin/{name}"));
+        fs::write(&path, name).unwrap();
+        // Only root can give a file away; anybody can see that its owner stays.
+        let _ = std::os::unix::fs::chown(&path, Some(1234), Some(5678));
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let before = place.tree();
+    done(&place.install(&[]));
+    let changed = before.diff(&place.tree());
+    assert!(changed.contains("usr/local/bin/deploy-vfio-large"), "{changed}");
+    for (name, _) in others {
+        assert!(!changed.contains(&format!("bin/{name}")), "{changed}");
+    }
+    done(&place.run(&["uninstall"]));
+    for (name, mode) in others {
+        let about = fs::metadata(place.at(&format!("usr/local/bin/{name}"))).unwrap();
+        assert_eq!(about.permissions().mode() & 0o7777, mode, "{name}");
+    }
+}
+
+#[test]
 fn what_was_changed_since_it_was_installed_stays() {
     let place = Place::new();
     done(&place.install(&[]));
