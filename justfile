@@ -38,6 +38,10 @@ faults:
 vm:
     cargo xtask vm --jobs 2
 
+# Real libvirt daemons of Debian 11, 12 and 13; not part of `ci`, because it unpacks all three
+libvirt:
+    cargo xtask libvirt
+
 # Dependencies: licences, sources, duplicates
 deny:
     cargo deny --offline check bans licenses sources

@@ -1,5 +1,5 @@
 //! Development tasks: `cargo xtask vm` tests the programs on a real machine in QEMU, `cargo xtask
-//! faults` kills and disturbs them at every step.
+//! libvirt` beside real daemons, `cargo xtask faults` kills and disturbs them at every step.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -10,6 +10,7 @@
 mod bench;
 mod demo;
 mod faults;
+mod libvirt;
 mod pages;
 mod vm;
 
@@ -30,6 +31,8 @@ enum Task {
     Completions(pages::Options),
     /// Run scenarios on a real Debian machine in QEMU.
     Vm(vm::Options),
+    /// Let real libvirt daemons read what `evdev` makes of their qemu.conf.
+    Libvirt(libvirt::Options),
     /// Kill and disturb the release programs at every step.
     Faults(faults::Options),
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Task::Man(options) => pages::man(&options),
         Task::Completions(options) => pages::completions(&options),
         Task::Vm(options) => vm::main(&options),
+        Task::Libvirt(options) => libvirt::main(&options),
         Task::Faults(options) => faults::main(&options),
     };
     match result {

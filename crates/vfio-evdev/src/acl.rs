@@ -228,7 +228,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_other_byte_stays(
-            before in "(#[ -~]{0,20}\r?\n|[a-b]{1,5} = ('[^'\\x00]{0,5}'|[0-9]{1,4})\n){0,6}",
+            before in "(#[ -~]{0,20}\r?\n|[a-b]{1,5} = ('[^'\\x00\\r\\n]{0,5}'|[0-9]{1,4})\n){0,6}",
             own in prop::option::of("[ \n]{0,2}('/dev/[a-z]{1,3}',[ \n]{0,2}){0,3}"),
             after in "(\n#[ -~]{0,20}){0,2}",
             path in "/dev/input/by-id/[!#-~]{1,9}",

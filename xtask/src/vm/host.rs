@@ -1,6 +1,7 @@
 //! What the machine that runs the rig must have installed.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -58,6 +59,23 @@ pub fn run(command: &mut Command) -> Result<String> {
         bail!("{name} failed ({}):\n{text}{errors}", output.status);
     }
     Ok(text)
+}
+
+/// Unpacks a release of Debian below `root`.
+pub fn unpack_debian(suite: &str, packages: &[&str], left_out: &[&str], root: &Path) -> Result<()> {
+    let mut command = self::command("mmdebstrap");
+    command.args(["--mode=root", "--variant=minbase", "--quiet"]);
+    command.arg(format!("--include={}", packages.join(",")));
+    for pattern in left_out {
+        command.arg(format!("--dpkgopt=path-exclude={pattern}"));
+    }
+    command.arg(suite).arg(root);
+    // This host's own mirror when it is of that release as well; mmdebstrap's default otherwise.
+    let sources = Path::new("/etc/apt/sources.list.d/debian.sources");
+    if fs::read_to_string(sources).is_ok_and(|text| text.contains(suite)) {
+        command.arg(sources);
+    }
+    run(&mut command).map(|_| ())
 }
 
 /// The workspace's directory.

@@ -40,7 +40,8 @@ pub fn ready(again: bool) -> Result<Disk> {
     Ok(Disk::at(disk))
 }
 
-fn cache() -> Result<PathBuf> {
+/// The directory that keeps what takes minutes to make.
+pub(crate) fn cache() -> Result<PathBuf> {
     if let Some(path) = env::var_os("DEPLOY_VFIO_VM_CACHE") {
         return Ok(path.into());
     }

@@ -8,8 +8,8 @@
 mod disk;
 mod facts;
 mod guest;
-mod host;
-mod image;
+pub(crate) mod host;
+pub(crate) mod image;
 mod line;
 mod programs;
 mod qemu;

@@ -124,7 +124,7 @@ pub fn key() -> String {
 
 /// Unpacks Debian below `root` and makes it this machine.
 pub fn cook(root: &Path) -> Result<()> {
-    unpack(root)?;
+    host::unpack_debian("bookworm", PACKAGES, LEFT_OUT, root)?;
     for (path, text) in FILES {
         let path = root.join(path);
         fs::create_dir_all(path.parent().unwrap_or(root))?;
@@ -142,22 +142,6 @@ pub fn cook(root: &Path) -> Result<()> {
     let mut chroot = host::command("chroot");
     host::run(chroot.arg(root).args(["systemctl", "--quiet", "enable"]).args(ENABLED))?;
     first_initrd(root)
-}
-
-fn unpack(root: &Path) -> Result<()> {
-    let mut command = host::command("mmdebstrap");
-    command.args(["--mode=root", "--variant=minbase", "--quiet"]);
-    command.arg(format!("--include={}", PACKAGES.join(",")));
-    for pattern in LEFT_OUT {
-        command.arg(format!("--dpkgopt=path-exclude={pattern}"));
-    }
-    command.arg("bookworm").arg(root);
-    // This host's own mirror when it is Debian 12 as well; mmdebstrap's default otherwise.
-    let sources = Path::new("/etc/apt/sources.list.d/debian.sources");
-    if fs::read_to_string(sources).is_ok_and(|text| text.contains("bookworm")) {
-        command.arg(sources);
-    }
-    host::run(&mut command).map(|_| ())
 }
 
 /// The initrd of the first boot is made in the chroot, where `MODULES=dep` would look at this host's

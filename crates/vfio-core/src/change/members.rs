@@ -284,8 +284,8 @@ mod tests {
 
         #[test]
         fn a_list_of_any_layout_gets_its_member_and_loses_it(
-            before in "(#[ -~]{0,20}\n|[a-y]{1,5} = ('[^'\\x00]{0,5}'|[0-9]{1,4}|\\[ \"z\" ])\n){0,4}",
-            items in prop::collection::vec("[ \t\n]{0,3}(\"[^\"\\x00]{0,5}\"|'[a-z]{0,5}')[ \n]{0,2}", 0..4),
+            before in "(#[ -~]{0,20}\n|[a-y]{1,5} = ('[^'\\x00\\r\\n]{0,5}'|[0-9]{1,4}|\\[ \"z\" ])\n){0,4}",
+            items in prop::collection::vec("[ \t\n]{0,3}(\"[^\"\\x00\\r\\n]{0,5}\"|'[a-z]{0,5}')[ \n]{0,2}", 0..4),
             after in "([ \t]*\n#[ -~]{0,20})?",
         ) {
             let text = format!("{before}zz = [{}]{after}", items.join(","));
