@@ -53,7 +53,7 @@ pub(crate) fn why(
     let holds = |reason: &Reason| match reason {
         Reason::Bridge => nothing_to_bind,
         // It goes when the physical function goes, and then keeps nothing.
-        Reason::Virtual { physical } => !bundle.contains(*physical),
+        Reason::Virtual { physical } => !bundle.bindable().any(|d| d.address == *physical),
         _ => true,
     };
     let mut all = Vec::new();

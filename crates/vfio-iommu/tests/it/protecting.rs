@@ -185,6 +185,15 @@ fn virtual_functions_stay_and_go_with_the_physical_one() {
          01:00.2 0200 15b3:1016 g1 vf=01:00.0",
     );
     assert_eq!(groups(&shared, "1", &[]).unwrap(), [1]);
+
+    // What no hardware says, but a described machine may: nothing there can be bound.
+    let circle = machine(
+        "00:02.0 0300 8086:3e92 g0 boot
+         02:01.0 0300 8086:0001 g1 vf=02:01.3
+         02:01.3 0300 8086:0001 g1 vf=02:01.0",
+    );
+    assert!(groups(&circle, "no-vga", &[]).is_err());
+    assert!(groups(&circle, "1", &[]).unwrap_err().contains("virtual function of 0000:02:01.3"));
 }
 
 #[test]
