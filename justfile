@@ -38,13 +38,13 @@ faults:
 vm:
     cargo xtask vm --jobs 2
 
-# Real libvirt daemons of Debian 11, 12 and 13; not part of `ci`, because it unpacks all three
-libvirt:
-    cargo xtask libvirt
+# Real libvirt daemons of Debian 11, 12 and 13; `ci` unpacks one of them only
+libvirt *releases:
+    cargo xtask libvirt {{releases}}
 
 # Dependencies: licences, sources, duplicates
 deny:
     cargo deny --offline check bans licenses sources
 
 # All of it
-ci: fmt lint assets doc demo test faults vm
+ci: fmt lint assets doc demo test faults (libvirt "bookworm") vm

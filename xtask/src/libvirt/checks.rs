@@ -116,21 +116,21 @@ fn plain(system: &System, native: bool) -> Result<()> {
     let told = system.deploy(&["evdev", "--user", USER])?;
     ensure!((system.conf()? == before) == native, "qemu.conf changed, or did not");
     let place = if native { "devices" } else { "domain" };
-    ensure!(told["xml"]["inside"] == place, "the wrong form: {told}");
+    ensure!(told["evdev"]["xml"]["inside"] == place, "the wrong form: {told}");
     defines(system, &told)?;
     // What the daemon would not take must be noticed.
     let mut wrong = told;
-    let xml = wrong["xml"]["text"].as_str().unwrap_or_default().replace("/dev/input", "<");
-    wrong["xml"]["text"] = xml.into();
+    let xml = wrong["evdev"]["xml"]["text"].as_str().unwrap_or_default().replace("/dev/input", "<");
+    wrong["evdev"]["xml"]["text"] = xml.into();
     ensure!(defines(system, &wrong).is_err(), "a wrong definition was taken");
     system.deploy(&["evdev", "off"]).map(|_| ())
 }
 
 /// The daemon takes a guest with the XML that was printed, and would start QEMU with each device.
 fn defines(system: &System, told: &Value) -> Result<()> {
-    let xml = told["xml"]["text"].as_str().context("the XML")?;
-    let devices = told["devices"].as_array().context("the devices")?.len();
-    let (inner, outer) = match told["xml"]["inside"].as_str() {
+    let xml = told["evdev"]["xml"]["text"].as_str().context("the XML")?;
+    let devices = told["evdev"]["devices"].as_array().context("the devices")?.len();
+    let (inner, outer) = match told["evdev"]["xml"]["inside"].as_str() {
         Some("devices") => (xml, ""),
         Some("domain") => ("", xml),
         other => bail!("the XML is for the inside of {other:?}"),
