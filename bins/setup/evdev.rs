@@ -3,11 +3,11 @@
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use vfio_cli::{Context, Failure};
+use vfio_cli::{Context, Failure, Usage};
 use vfio_core::{change::Draft, host::Machine};
-use vfio_evdev::{Device, Form, Request, Setup, Toggle, Wish};
+use vfio_evdev::{Device, FRAGMENT, Form, Request, Setup, Toggle, Wish};
 
-use crate::{Wanted, words::maybe};
+use crate::{Wanted, declared::DECLARED, words::maybe};
 
 const MORE: &str = "\
 A guest gets the host's own keyboard and mouse, and a key hands them over and back: a KVM switch
@@ -80,6 +80,13 @@ pub(crate) fn plan(
     machine: &Machine,
     wanted: &Wanted<Evdev>,
 ) -> Result<Option<Guest>, Failure> {
+    let declared = draft.bytes(&format!("{DECLARED}/evdev.toml"))?.is_some();
+    if declared && draft.bytes(FRAGMENT)?.is_none() {
+        let gone = format!("/{FRAGMENT}, which says what of the system's files is ours, is gone");
+        let help =
+            ["`deploy-vfio undo` takes back what was deployed, and `deploy-vfio log` lists it"];
+        return Err(Usage::refused(gone, &help).into());
+    }
     let request = match wanted {
         Wanted::On(words) => words.request(cx)?,
         Wanted::Off => Request::Off,

@@ -66,8 +66,8 @@ fn edited(
     old: &Setup,
     libvirt: Option<Version>,
 ) -> Result<(Vec<u8>, Vec<String>), EditError> {
-    let mut rest = edit::remove_block(text);
-    for path in old.acl.iter().filter(|path| !devices.contains(path)) {
+    let (mut rest, was_ours) = taken_back(text, old, libvirt)?;
+    for path in was_ours.iter().filter(|path| !devices.contains(path)) {
         rest = Lists::Conf.remove(&rest, KEY, path);
     }
     if devices.is_empty() {
@@ -78,12 +78,38 @@ fn edited(
         all.extend(devices.iter().filter(|path| !all.contains(path)).cloned().collect::<Vec<_>>());
         return Ok((edit::set_block(text, &list(&all)?)?, Vec::new()));
     };
-    let is_ours = |path: &&String| old.acl.contains(path) || !theirs.contains(path);
+    let is_ours = |path: &&String| was_ours.contains(path) || !theirs.contains(path);
     let ours: Vec<String> = devices.iter().filter(is_ours).cloned().collect();
     for path in &ours {
         rest = Lists::Conf.add(&rest, KEY, path)?;
     }
     Ok((rest, ours))
+}
+
+/// The text without our block, and our devices in the list that is left. A block whose list the user
+/// has added to is theirs from then on: its marks go, and only our devices leave the list.
+fn taken_back(
+    text: &[u8],
+    old: &Setup,
+    libvirt: Option<Version>,
+) -> Result<(Vec<u8>, Vec<String>), EditError> {
+    let rest = edit::remove_block(text);
+    let Some(block) = edit::block(text) else {
+        if !old.acl.is_empty() {
+            // What cannot be read cannot be taken out either.
+            Lists::Conf.members(&rest, KEY)?;
+        }
+        return Ok((rest, old.acl.clone()));
+    };
+    let devices: Vec<String> = old.devices.iter().map(|device| device.path.clone()).collect();
+    let (userfaultfd, _) = USERFAULTFD;
+    let mut known = defaults(&rest, libvirt);
+    known.extend(DEFAULTS.into_iter().chain([userfaultfd]).map(str::to_owned));
+    let held = Lists::Conf.members(&block, KEY)?.unwrap_or_default();
+    if held.iter().all(|path| known.contains(path) || devices.contains(path)) {
+        return Ok((rest, old.acl.clone()));
+    }
+    Ok((edit::release_block(text), [devices, old.acl.clone()].concat()))
 }
 
 /// The whole statement, checked by the reader that libvirt's rules are in.
@@ -170,7 +196,9 @@ mod tests {
     }
 
     fn old(acl: &[String]) -> Setup {
-        Setup { form: Form::CommandLine, acl: acl.to_vec(), ..Setup::default() }
+        let device = |path: &str| crate::Device { path: path.to_owned(), keyboard: true };
+        let devices = acl.iter().map(|path| device(path)).chain([device(KBD)]).collect();
+        Setup { form: Form::CommandLine, devices, acl: acl.to_vec(), ..Setup::default() }
     }
 
     #[test]
@@ -208,6 +236,30 @@ mod tests {
     }
 
     #[test]
+    fn b44_a_block_that_the_user_added_to_is_theirs() {
+        let (new, _) = with(SAMPLE, &[KBD], &Setup::default());
+        let edited = new.replace(KBD, &format!("{KBD}\",\n    \"/dev/mine"));
+        let (off, _) = with(&edited, &[], &old(&[]));
+        let list = "cgroup_device_acl = [\n    \"/dev/null\",\n    \"/dev/full\",\n    \"/dev/kvm\",\n    \
+                    \"/dev/mine\"\n]\n";
+        assert_eq!(off, format!("{SAMPLE}{list}"));
+        let (again, ours) = with(&edited, &[KBD], &old(&[]));
+        assert_eq!(ours, [KBD], "a list of the user's own, with ours in it");
+        assert_eq!(with(&again, &[], &old(&ours)).0, off);
+    }
+
+    #[test]
+    fn b44_what_cannot_be_read_is_not_said_to_be_clean() {
+        let broken = format!("cgroup_device_acl = [ \"/dev/x\", \"{KBD}\"\n");
+        let off = edited(broken.as_bytes(), &[], &old(&[KBD.to_owned()]), None);
+        assert_eq!(off.unwrap_err(), EditError::Grammar);
+        let (new, _) = with(SAMPLE, &[KBD], &Setup::default());
+        let broken = new.replace("\n]\n# <<<", "\n# <<<");
+        let off = edited(broken.as_bytes(), &[], &old(&[]), None);
+        assert_eq!(off.unwrap_err(), EditError::Grammar);
+    }
+
+    #[test]
     fn without_a_list_in_comments_it_is_that_of_the_version() {
         let version = |text: &str| text.parse::<Version>().ok();
         let has = |libvirt| defaults(b"# nothing\n", libvirt).contains(&"/dev/userfaultfd".into());
@@ -238,8 +290,10 @@ mod tests {
             let (new, ours) = with(&text, &[&path], &Setup::default());
             let members = Lists::Conf.members(new.as_bytes(), KEY).unwrap().unwrap();
             prop_assert!(members.contains(&path));
-            prop_assert_eq!(with(&new, &[&path], &old(&ours)).0, new.clone());
-            prop_assert_eq!(with(&new, &[], &old(&ours)).0, text);
+            let mut deployed = old(&ours);
+            deployed.devices[0].path = path.clone();
+            prop_assert_eq!(with(&new, &[&path], &deployed).0, new.clone());
+            prop_assert_eq!(with(&new, &[], &deployed).0, text);
         }
     }
 }

@@ -65,6 +65,34 @@ pub fn devices(inputs: &Inputs, names: &[String]) -> Result<(Vec<Device>, Vec<Le
     Ok((chosen.into_iter().map(device).collect(), left_out))
 }
 
+/// Leaves out the devices whose paths no list of `qemu.conf` can hold: one that was `named` is an
+/// error, and so is to be left without a keyboard.
+pub(crate) fn writable(
+    inputs: &Inputs,
+    devices: &mut Vec<Device>,
+    left_out: &mut Vec<LeftOut>,
+    named: bool,
+) -> Result<(), Error> {
+    let why = "libvirt's configuration has no way to write a quotation mark, as in its name";
+    let (good, bad): (Vec<_>, Vec<_>) =
+        devices.drain(..).partition(|device| !device.path.contains('"'));
+    *devices = good;
+    for Device { path, .. } in bad {
+        if named {
+            let instead = devices.iter().map(|device| device.path.clone()).collect();
+            return Err(Error::Device { path, why: why.to_owned(), instead });
+        }
+        let short = path.strip_prefix(DEV).unwrap_or(&path);
+        let has = |input: &&Input| input.links.iter().any(|link| link.path == short);
+        let name = inputs.devices.iter().find(has).map_or(path.clone(), |input| input.name.clone());
+        left_out.push(LeftOut { name, why: why.to_owned() });
+    }
+    if devices.iter().any(|device| device.keyboard) {
+        return Ok(());
+    }
+    Err(Error::NoKeyboard { because: left_out.iter().map(ToString::to_string).collect() })
+}
+
 /// Whether the same piece of hardware is a pointer as well: a keyboard in a gaming mouse has keys
 /// that nobody types on.
 fn has_pointer(inputs: &Inputs, keyboard: &Input) -> bool {

@@ -3,11 +3,14 @@
 
 use vfio_core::{
     Result,
-    change::{Draft, edit::Lists},
+    change::{
+        Draft,
+        edit::{self, Lists},
+    },
     host::User,
 };
 
-use crate::Error;
+use crate::{Error, acl::QEMU_CONF};
 
 const GROUP: &str = "etc/group";
 const GSHADOW: &str = "etc/gshadow";
@@ -16,12 +19,37 @@ const GSHADOW: &str = "etc/gshadow";
 const QEMU_USERS: [&str; 2] = ["libvirt-qemu", "qemu"];
 
 /// Who joins which group so that `user` can run guests, and QEMU open event nodes.
-pub(crate) fn wanted(draft: &Draft<'_>, user: &User) -> Result<Vec<(User, &'static str)>, Error> {
+pub(crate) fn wanted(
+    draft: &mut Draft<'_>,
+    user: &User,
+) -> Result<Vec<(User, &'static str)>, Error> {
     let mut wanted = vec![(user.clone(), "libvirt"), (user.clone(), "input")];
-    for name in QEMU_USERS.into_iter().filter(|name| *name != user.name) {
-        wanted.extend(User::find(draft.root(), name)?.map(|qemu| (qemu, "input")));
+    for name in runs_qemu(draft)?.iter().filter(|name| **name != user.name) {
+        match User::find(draft.root(), name)? {
+            // Root opens everything.
+            Some(qemu) if qemu.uid == 0 => {}
+            Some(qemu) => wanted.push((qemu, "input")),
+            None if QEMU_USERS.contains(&name.as_str()) => {}
+            None => draft.note(format!(
+                "/{QEMU_CONF} has guests run as `{}`, who is not in /etc/passwd: they must be in the \
+                 group input",
+                name.escape_debug()
+            )),
+        }
     }
     Ok(wanted)
+}
+
+/// Who QEMU may run as: who `qemu.conf` says, else the distribution's own user. A number may have
+/// a `+` before it there.
+fn runs_qemu(draft: &Draft<'_>) -> Result<Vec<String>, Error> {
+    let text = draft.bytes(QEMU_CONF)?.unwrap_or_default();
+    let set = edit::conf_value(&text, "user").map_err(|error| error.at(QEMU_CONF))?;
+    Ok(match set.as_deref() {
+        None | Some("") => QEMU_USERS.map(str::to_owned).to_vec(),
+        Some("+0" | "0") => Vec::new(),
+        Some(user) => vec![user.to_owned()],
+    })
 }
 
 /// Puts `wanted` into their groups, takes out who is only in `old`, and tells who is in a group
@@ -40,7 +68,14 @@ pub(crate) fn join(
     let mut ours = Vec::new();
     for (user, group) in wanted {
         let pair = ((*group).to_owned(), user.name.clone());
-        if put_in(draft, group, user)? || old.contains(&pair) {
+        let joins = put_in(draft, group, user)?;
+        if joins {
+            // The first is who asks for all this.
+            let asks = wanted.first().is_some_and(|(first, _)| first.name == user.name);
+            let when = if asks { ", from the next login" } else { ": QEMU runs as that user" };
+            draft.note(format!("{} joins the group {group}{when}", user.name));
+        }
+        if joins || old.contains(&pair) {
             ours.push(pair);
         }
     }
@@ -78,10 +113,5 @@ fn put_in(draft: &mut Draft<'_>, group: &str, user: &User) -> Result<bool, Error
             draft.write(path, new.map_err(|error| edit(path, error))?)?;
         }
     }
-    let name = &user.name;
-    draft.note(match QEMU_USERS.contains(&name.as_str()) {
-        true => format!("{name} joins the group {group}: QEMU runs as that user"),
-        false => format!("{name} joins the group {group}, from the next login"),
-    });
     Ok(true)
 }

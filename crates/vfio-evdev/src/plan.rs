@@ -6,7 +6,8 @@ use vfio_core::{
 };
 
 use crate::{
-    Error, FRAGMENT, Form, Setup, Toggle, acl, devices, members, setup::in_draft, xml::GRAB_TOGGLE,
+    Error, FRAGMENT, Form, Setup, Toggle, acl, choice, devices, members, setup::in_draft,
+    xml::GRAB_TOGGLE,
 };
 
 /// The first libvirt that knows `<input type='evdev'>`.
@@ -53,7 +54,10 @@ pub fn plan(
         return Ok(None);
     };
     let form = form(draft, wish, libvirt)?;
-    let (devices, left_out) = devices(inputs, &wish.devices)?;
+    let (mut devices, mut left_out) = devices(inputs, &wish.devices)?;
+    if form == Form::CommandLine {
+        choice::writable(inputs, &mut devices, &mut left_out, !wish.devices.is_empty())?;
+    }
     for left in left_out {
         draft.note(format!("left out: {left}"));
     }

@@ -70,7 +70,10 @@ pub(crate) fn in_draft(draft: &Draft<'_>) -> Result<Option<Setup>> {
     let refused = |why| Error::Refused {
         what: format!("/{FRAGMENT} does not say what is deployed"),
         because: vec![why],
-        help: vec!["mend or remove what is wrong there".into()],
+        help: vec![
+            "mend what is wrong there".into(),
+            "`deploy-vfio undo --restore` takes back the operation that wrote it".into(),
+        ],
     };
     Setup::parse(&text).map(Some).map_err(refused)
 }

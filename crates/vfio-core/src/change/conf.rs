@@ -9,20 +9,48 @@ use std::ops::Range;
 
 use super::{edit::EditError, members::Found};
 
+/// What a key is set to.
+enum Value {
+    /// A number or a string, without the quotes.
+    One(Range<usize>),
+    List(Found),
+}
+
 /// Every key in the order of the file, with its list if it is one.
 ///
 /// # Errors
 ///
 /// A text that libvirt could not read either.
 pub(super) fn keys(text: &[u8]) -> Result<Vec<(String, Option<Found>)>, EditError> {
+    let list = |(key, value)| match value {
+        Value::List(found) => (key, Some(found)),
+        Value::One(_) => (key, None),
+    };
+    Ok(statements(text)?.into_iter().map(list).collect())
+}
+
+/// What libvirt takes `key` for, where that is a number or a string: of several the first.
+///
+/// # Errors
+///
+/// A text that libvirt could not read either.
+pub fn conf_value(text: &[u8], key: &str) -> Result<Option<String>, EditError> {
+    let found = statements(text)?.into_iter().find(|(name, _)| name == key);
+    Ok(found.and_then(|(_, value)| match value {
+        Value::One(at) => Some(String::from_utf8_lossy(&text[at]).into_owned()),
+        Value::List(_) => None,
+    }))
+}
+
+fn statements(text: &[u8]) -> Result<Vec<(String, Value)>, EditError> {
     let mut reader = Reader { text, at: 0 };
-    let mut keys = Vec::new();
+    let mut statements = Vec::new();
     loop {
         reader.skip_to_statement();
         if reader.at == text.len() {
-            return Ok(keys);
+            return Ok(statements);
         }
-        keys.push(reader.statement().ok_or(EditError::Grammar)?);
+        statements.push(reader.statement().ok_or(EditError::Grammar)?);
     }
 }
 
@@ -68,7 +96,7 @@ impl Reader<'_> {
     }
 
     /// A key, its value, and what ends it: a line break, a comment, a semicolon.
-    fn statement(&mut self) -> Option<(String, Option<Found>)> {
+    fn statement(&mut self) -> Option<(String, Value)> {
         let start = self.at;
         if !self.peek()?.is_ascii_alphabetic() {
             return None;
@@ -80,13 +108,13 @@ impl Reader<'_> {
             return None;
         }
         self.skip_blanks();
-        let list = match self.peek()? {
-            b'[' => Some(self.list()?),
-            _ => self.scalar().map(|_| None)?,
+        let value = match self.peek()? {
+            b'[' => Value::List(self.list()?),
+            _ => Value::One(self.scalar()?),
         };
         self.skip_blanks();
         let ends = self.take(b';') || self.peek().is_none_or(|byte| byte == b'#' || is_break(byte));
-        ends.then_some((key, list))
+        ends.then_some((key, value))
     }
 
     fn list(&mut self) -> Option<Found> {
@@ -142,6 +170,17 @@ fn is_break(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_is_read_where_it_is_one() {
+        let text =
+            b"#user = \"no\"\nuser = 'anna' # why\nuser=\"bert\"\nport = 16\nacl = [ \"x\" ]\n";
+        let value = |key| conf_value(text, key).unwrap();
+        assert_eq!(value("user").as_deref(), Some("anna"));
+        assert_eq!(value("port").as_deref(), Some("16"));
+        assert_eq!((value("acl"), value("group")), (None, None));
+        assert!(conf_value(b"user = \n", "user").is_err());
+    }
 
     /// As the libvirt daemons of Debian 11, 12 and 13 answered.
     const SYNTAX: &str = include_str!("../../tests/fixtures/qemu-conf-syntax");

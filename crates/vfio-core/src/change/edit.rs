@@ -144,13 +144,22 @@ pub fn remove_block(text: &[u8]) -> Vec<u8> {
     [before, after.strip_prefix(eol).unwrap_or(after)].concat()
 }
 
+/// Takes the marks out and leaves what is between them; a text without a block stays as it is.
+#[must_use]
+pub fn release_block(text: &[u8]) -> Vec<u8> {
+    let Ok(Some(block)) = find(text) else { return text.to_vec() };
+    let end = text[block.end..].iter().position(|&byte| byte == b'\n');
+    let after = end.map_or(text.len(), |at| block.end + at + 1);
+    [&text[..block.begin], &text[block.body..block.body_end], &text[after..]].concat()
+}
+
 fn dominant_eol(text: &[u8]) -> &'static [u8] {
     let all = text.iter().filter(|&&byte| byte == b'\n').count();
     let crlf = text.windows(2).filter(|pair| pair == b"\r\n").count();
     if crlf * 2 > all { b"\r\n" } else { b"\n" }
 }
 
-pub use super::{members::Lists, shell::shell_assignment};
+pub use super::{conf::conf_value, members::Lists, shell::shell_assignment};
 
 #[cfg(test)]
 mod tests {
@@ -172,6 +181,8 @@ mod tests {
         assert_eq!(String::from_utf8(again.clone()).unwrap(), text);
         assert_eq!(remove_block(&again), b"one\ntwo\nthree\n");
         assert_eq!(set_block(&again, "c\n").unwrap(), again, "twice is once");
+        assert_eq!(release_block(&again), b"one\ntwo\nc\nthree\n");
+        assert_eq!(release_block(b"one\n"), b"one\n");
     }
 
     #[test]

@@ -182,6 +182,8 @@ fn sets(kind: Lists, text: &[u8]) -> Option<Sets> {
 }
 
 fn step(kind: Lists, old: &Sets, new: &Sets, text: &[u8]) -> Option<Vec<u8>> {
+    // Nobody could take a member out of a text that cannot be read.
+    kind.all(text).ok()?;
     let mut text = text.to_vec();
     for (list, had) in old {
         let has = new.get(list)?;
@@ -259,6 +261,11 @@ mod tests {
         // What a forward plan took away comes back.
         let forth = moved("etc/group", GROUPS.as_bytes(), &after, wanted.as_bytes());
         assert_eq!(forth.unwrap(), wanted.replace("dora", "dora,carl").as_bytes());
+        let list = |text: &str| text.as_bytes().to_vec();
+        let (with, without) = (list("acl = [ \"a\", \"b\" ]\n"), list("acl = [ \"a\" ]\n"));
+        let conf = |now: &str| moved("etc/libvirt/qemu.conf", &with, &without, now.as_bytes());
+        assert_eq!(conf("x = 1\nacl = [ \"b\" ]\n").unwrap(), b"x = 1\nacl = [  ]\n");
+        assert_eq!(conf("acl = [ \"a\", \"b\"\n"), None, "what cannot be read is no list");
         let more = [after.as_slice(), b"x:x:9:\n"].concat();
         assert_eq!(moved("etc/group", &more, GROUPS.as_bytes(), &more), None);
         let middle = GROUPS.replace("anna,bert", "bert");
