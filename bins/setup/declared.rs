@@ -44,7 +44,9 @@ pub fn declared(root: &Root) -> Result<Setup, Failure> {
     let mut text = String::new();
     for name in draft.names(DECLARED)?.iter().filter(|name| name.ends_with(".toml")) {
         let path = format!("{DECLARED}/{name}");
-        text += &draft.text(&path)?.unwrap_or_default();
+        let table = draft.text(&path)?.unwrap_or_default();
+        Setup::from_toml(&table, &format!("/{path}"))?;
+        text += &table;
         text.push('\n');
     }
     Setup::from_toml(&text, &format!("/{DECLARED}"))

@@ -70,12 +70,16 @@ impl Setup {
         self.carry_out_with(cx, None)
     }
 
-    /// The same on a machine whose real drivers are in a file.
+    /// The same on a machine whose real drivers are in a file; or without the one of ours.
     ///
     /// # Errors
     ///
     /// As for [`Setup::carry_out`]; a file that is not to be trusted.
-    pub fn carry_out_with(&self, cx: &Context, drivers: Option<&Drivers>) -> Result<(), Failure> {
+    pub fn carry_out_with(
+        &self,
+        cx: &Context,
+        drivers: Option<&Wanted<Drivers>>,
+    ) -> Result<(), Failure> {
         let menu = matches!(self.multiboot, Some(Wanted::On(_)));
         if menu && matches!(self.fixed, Some(Wanted::On(_))) {
             let help = ["`multiboot` keeps the choice for each boot, `static` makes it once"];
@@ -85,8 +89,10 @@ impl Setup {
         }
         let mut machine = cx.machine()?;
         let mut draft = cx.draft();
-        if let Some(drivers) = drivers {
-            drivers.consult(cx, &mut draft, &mut machine)?;
+        match drivers {
+            Some(Wanted::On(drivers)) => drivers.consult(cx, &mut draft, &mut machine)?,
+            Some(Wanted::Off) => draft.remove(vfio_database::FILE),
+            None => {}
         }
         let Some(guest) = self.plan(cx, &mut draft, &machine)? else {
             return finish(cx, draft, &machine);

@@ -121,8 +121,9 @@ pub struct Original {
     pub setup: Setup,
     /// Groups for guests, where no VFIO setup is named to take them.
     pub parse: Option<Selection>,
-    /// Where the drivers of devices that are on vfio-pci are known from; `None` for nowhere.
-    pub drivers: Option<Drivers>,
+    /// Where the drivers of devices that are on vfio-pci are known from; off where our file of them
+    /// is to go, `None` for nowhere.
+    pub drivers: Option<Wanted<Drivers>>,
     /// Whether to take the newest operation back instead of all this.
     pub undo: bool,
     /// Features that are named without what they need.
@@ -160,7 +161,10 @@ impl FromArgMatches for Original {
 
 impl Options {
     fn read(self) -> Result<Original, clap::Error> {
-        let drivers = self.xml.clone().map(|file| Drivers { file });
+        let drivers = match self.xml.clone() {
+            Some(file) => Some(Wanted::On(Drivers { file })),
+            None => self.uninstall_vfio_setup.then_some(Wanted::Off),
+        };
         let mut line = Original { undo: self.undo, drivers, ..Original::default() };
         self.pre_setup(&mut line)?;
         self.vfio_setup(&mut line);
@@ -186,7 +190,8 @@ impl Options {
                     line.setup.hugepages = Some(Wanted::On(pages));
                 }
                 Some([]) => line.bare.extend([Step::Hugepages]),
-                Some(_) => return Err(wrong("how many pages? `--hugepages 1G 16`")),
+                Some([_]) => return Err(wrong("how many pages? `--hugepages 1G 16`")),
+                Some(_) => return Err(wrong("`--hugepages` stands once: `--hugepages 1G 16`")),
             }
         } else if !self.skip_pre_setup {
             line.open.extend([Step::Hugepages, Step::Cpu, Step::Evdev]);
@@ -234,7 +239,7 @@ mod tests {
     fn told(line: &str) -> String {
         let line = read(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         let mut told = line.setup.to_toml().unwrap().replace('\n', " ");
-        if let Some(Drivers { file }) = &line.drivers {
+        if let Some(Wanted::On(Drivers { file })) = &line.drivers {
             told += &format!("xml: {file:?} ");
         }
         for (name, steps) in [("bare", &line.bare), ("open", &line.open)] {
@@ -309,6 +314,7 @@ mod tests {
         for (line, wrong) in [
             ("--bogus", "unexpected argument '--bogus'"),
             ("--hugepages 1G", "how many pages?"),
+            ("-h 2M 256 -h 1G 4", "`--hugepages` stands once"),
             ("--hugepages 3M 4", "`3M` is not a huge page size"),
             ("--hugepages 1G x", "`x` is not a number of pages"),
             ("--multiboot sideways", "`sideways` is not a choice"),

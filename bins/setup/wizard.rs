@@ -31,7 +31,7 @@ impl Step {
     fn option(self) -> &'static str {
         match self {
             Self::Selection => "--parse vga",
-            Self::How => "--multiboot last",
+            Self::How => "--multiboot last, or --static grub",
             Self::Hugepages => "--hugepages 1G 16",
             Self::Cpu => "--cpu",
             Self::Evdev => "--evdev",
@@ -59,7 +59,7 @@ pub fn complete(cx: &Context, line: Original) -> Result<Setup, Failure> {
         return Ok(setup);
     }
     let mut machine = cx.machine()?;
-    if let Some(drivers) = &drivers {
+    if let Some(Wanted::On(drivers)) = &drivers {
         drivers.consult(cx, &mut cx.draft(), &mut machine)?;
     }
     let names = Names::read(cx.root(), &machine.pci)?.or_of(&machine);

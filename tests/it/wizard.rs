@@ -40,10 +40,14 @@ struct Somebody {
 
 impl Somebody {
     fn at(root: &Path, words: &[&str]) -> Self {
+        Self::at_lines(24, root, words)
+    }
+
+    fn at_lines(ws_row: u16, root: &Path, words: &[&str]) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
-        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = Winsize { ws_row, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&master, size).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
         let terminal = || Stdio::from(File::options().read(true).write(true).open(&name).unwrap());
@@ -195,7 +199,7 @@ fn giving_up_at_any_question_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let root = machine(dir.path());
     let before = tree(&root);
-    for (way, codes) in [(ABORT, [1, 1]), (CTRL_C, [130, -1])] {
+    for (way, code) in [(ABORT, 1), (CTRL_C, 130)] {
         for at in 0..QUESTIONS.len() {
             let mut person = Somebody::at(&root, &["setup"]);
             for question in &QUESTIONS[..at] {
@@ -203,13 +207,32 @@ fn giving_up_at_any_question_changes_nothing() {
                 person.types(ENTER);
             }
             person.sees(QUESTIONS[at]);
-            assert!(codes.contains(&person.gives_up(way)), "{}", QUESTIONS[at]);
+            assert_eq!(person.gives_up(way), code, "{}", QUESTIONS[at]);
         }
     }
     let mut person = Somebody::at(&root, &["--multiboot", "last", "--skip-pre-setup"]);
     person.sees("Apply these changes?");
-    assert!([130, -1].contains(&person.gives_up(CTRL_C)));
+    assert_eq!(person.gives_up(CTRL_C), 130);
     assert_eq!(before.diff(&tree(&root)), "");
+}
+
+#[test]
+fn who_gives_up_gets_the_cursor_back_and_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = machine(dir.path());
+    let mut person = Somebody::at(&root, &["setup"]);
+    person.sees(QUESTIONS[0]);
+    person.sees("Abort");
+    person.types(CTRL_C);
+    person.sees("\u{1b}[?25h");
+    person.sees("nothing was changed");
+    assert_eq!(person.ends(), 130);
+
+    for lines in [1, 3] {
+        let mut person = Somebody::at_lines(lines, &root, &["setup"]);
+        person.sees(&format!("the terminal has {lines} lines, a choice takes 4"));
+        assert_eq!(person.ends(), 6);
+    }
 }
 
 #[test]
@@ -327,11 +350,11 @@ fn programs_that_are_the_way_back_go_after_an_answer() {
     run(&["hugepages", "2M", "64"]);
     let before = tree(&root);
 
-    for (way, codes) in [(ABORT, [1, 1]), (BACK, [1, 1]), (CTRL_C, [130, -1])] {
+    for (way, code) in [(ABORT, 1), (BACK, 1), (CTRL_C, 130)] {
         let mut person = Somebody::at(&root, &["uninstall"]);
         person.sees("operation 2: hugepages 2M 64");
         person.sees("What is to become of it?");
-        assert!(codes.contains(&person.gives_up(way)));
+        assert_eq!(person.gives_up(way), code);
         assert_eq!(before.diff(&tree(&root)), "");
     }
     let mut person = Somebody::at(&root, &["uninstall"]);

@@ -1,9 +1,9 @@
 //! One invocation: where, how, and under what title.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, path::Path, time::Duration};
 
 use vfio_core::{
-    Root,
+    Advice, Root,
     change::{Draft, NoRebuild, Programs, Rebuilder, Settings, Verify},
     host::{Inputs, Machine, Network, Pci, Storage},
 };
@@ -28,7 +28,7 @@ impl Context {
         let snapshot = global.machine.as_deref().map(read_snapshot).transpose()?;
         let root = match (&snapshot, &global.root) {
             (Some(_), _) => Root::empty(),
-            (None, Some(dir)) => Root::open(dir)?,
+            (None, Some(dir)) => Root::open(dir).map_err(|error| not_a_tree(dir, &error))?,
             (None, None) => Root::open("/")?,
         };
         Ok(Self { global, title, root, snapshot })
@@ -95,6 +95,9 @@ impl Context {
         };
         if !self.root.is_host() && !named.starts_with('/') {
             return refused("it is not absolute, and this is another tree");
+        }
+        if named.chars().any(char::is_control) {
+            return refused("it has a control character");
         }
         let path = std::path::absolute(named).unwrap_or_default();
         let mut parts = path.components().skip(1);
@@ -195,6 +198,17 @@ fn title(name: &str, words: &[OsString]) -> String {
         }
     }
     title
+}
+
+/// Names the directory as the user did, not as a path below itself.
+fn not_a_tree(dir: &Path, error: &vfio_core::Error) -> Failure {
+    let why = match error {
+        vfio_core::Error::Io { source, .. } => source.to_string(),
+        error => error.to_string(),
+    };
+    let dir = dir.display().to_string();
+    let what = format!("cannot work on the tree {}: {why}", dir.escape_debug());
+    Usage::refused(what, &[]).exiting(error.exit()).into()
 }
 
 #[expect(clippy::disallowed_methods, reason = "--machine names a file of the user, not of a root")]

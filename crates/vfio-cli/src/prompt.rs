@@ -6,16 +6,19 @@
 
 use std::io::IsTerminal;
 
-use dialoguer::theme::SimpleTheme;
+use dialoguer::{console::Term, theme::SimpleTheme};
 use vfio_core::Exit;
 
-use crate::{Context, Failure, Usage};
+use crate::{Context, Failure, Usage, signals::asking};
 
 const BACK: &str = "Back";
 const ABORT: &str = "Abort, change nothing";
 
 /// The longest line of a choice: a longer one would wrap, and leave itself behind.
 const LONGEST: usize = 74;
+
+/// The lines that a choice takes at least: one for the question, one for an item, one below.
+const LINES: u16 = 4;
 
 /// What somebody answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,12 +49,13 @@ impl Context {
     ) -> Result<Answer<usize>, Failure> {
         let shown = items.iter().map(String::as_str).chain([BACK, ABORT]).map(cut);
         let select = dialoguer::Select::with_theme(&SimpleTheme).with_prompt(question);
-        let chosen = select.items(shown).default(default).report(true).interact_opt();
-        match chosen {
+        let select = select.items(shown).default(default).report(true);
+        large_enough()?;
+        match asking(|| select.interact_opt()) {
             Ok(Some(at)) if at < items.len() => Ok(Answer::Is(at)),
             Ok(Some(at)) if at > items.len() => Err(nothing_was_changed(Exit::Failed)),
             Ok(_) => Ok(Answer::Back),
-            Err(_) => Err(nothing_was_changed(Exit::Interrupted)),
+            Err(_) => Err(given_up()),
         }
     }
 
@@ -68,9 +72,7 @@ impl Context {
         loop {
             let input = dialoguer::Input::<String>::with_theme(&SimpleTheme);
             let input = input.with_prompt(format!("{question} (empty: back)")).allow_empty(true);
-            let Ok(text) = input.interact_text() else {
-                return Err(nothing_was_changed(Exit::Interrupted));
-            };
+            let Ok(text) = asking(|| input.interact_text()) else { return Err(given_up()) };
             if text.trim().is_empty() {
                 return Ok(Answer::Back);
             }
@@ -90,16 +92,37 @@ impl Context {
             let help = ["add --yes to do it, or --dry-run to only see it"];
             return Err(Usage::refused("there is nobody to ask: this is no terminal", &help).into());
         }
-        match dialoguer::Confirm::new().with_prompt(question).default(false).interact() {
+        let confirm = dialoguer::Confirm::new().with_prompt(question).default(false);
+        match asking(|| confirm.interact()) {
             Ok(true) => Ok(()),
             Ok(false) => Err(nothing_was_changed(Exit::Failed)),
-            Err(_) => Err(nothing_was_changed(Exit::Interrupted)),
+            Err(_) => Err(given_up()),
         }
     }
 }
 
 fn at_terminal() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Refuses a terminal that has no room for a choice; one that does not know its size has.
+fn large_enough() -> Result<(), Failure> {
+    match rustix::termios::tcgetwinsize(std::io::stderr()) {
+        Ok(size) if (1..LINES).contains(&size.ws_row) => {
+            let what = format!("the terminal has {} lines, a choice takes {LINES}", size.ws_row);
+            let help =
+                ["make it larger, or say what is wanted as options: `deploy-vfio help setup`"];
+            Err(Usage::refused(what, &help).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Ctrl-C, or a terminal that went away: the cursor that the question hid comes back.
+fn given_up() -> Failure {
+    let _ = Term::stderr().show_cursor();
+    crate::output::talk("");
+    nothing_was_changed(Exit::Interrupted)
 }
 
 fn nothing_was_changed(exit: Exit) -> Failure {

@@ -120,7 +120,8 @@ impl Advice for Error {
 
     fn help(&self) -> Vec<String> {
         match self {
-            Self::In { file, .. } | Self::Unknown { file, .. } => another_boot(file),
+            Self::In { file, .. } => another_boot(file, true),
+            Self::Unknown { file, exists, .. } => another_boot(file, *exists),
             Self::Core(error) => error.help(),
             _ => vec![format!("{NORMAL_BOOT}: `deploy-vfio host --xml` writes a new one")],
         }
@@ -130,13 +131,11 @@ impl Advice for Error {
 const NORMAL_BOOT: &str = "boot the normal entry once, where nothing is bound";
 
 /// How to get a `file` that is as it should be.
-fn another_boot(file: &str) -> Vec<String> {
-    let first = match file {
-        FILE => "it writes the file",
-        _ => "it writes the file when there is none",
-    };
+fn another_boot(file: &str, exists: bool) -> Vec<String> {
+    // Ours is kept up to date; one that the user named is written once.
+    let first = if exists && file != FILE { ", move the file away" } else { "" };
     vec![
-        format!("{NORMAL_BOOT}, and run the setup with `--xml` again: {first}"),
+        format!("{NORMAL_BOOT}{first}, and run the setup with `--xml` again: it writes the file"),
         "or keep as this file what `deploy-vfio host --xml` prints there".to_owned(),
     ]
 }
