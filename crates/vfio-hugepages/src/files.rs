@@ -2,7 +2,7 @@
 
 use vfio_core::{
     Cmdline, Result,
-    change::{Draft, Image, by_hand},
+    change::{Draft, Image, Unit, by_hand},
     host::AskedPages,
     layout::RUNTIME_HUGEPAGES,
 };
@@ -13,32 +13,16 @@ use crate::{Count, PageSize};
 pub const FRAGMENT: &str = "etc/deploy-vfio/cmdline.d/20-hugepages.conf";
 
 /// The unit that reserves pages while the system runs.
-pub(crate) const SERVICE: &str = "deploy-vfio-hugepages.service";
+pub(crate) const SERVICE: Unit = Unit {
+    name: "deploy-vfio-hugepages.service",
+    text: include_str!("../assets/deploy-vfio-hugepages.service"),
+};
 
-const SERVICE_TEXT: &str = include_str!("../assets/deploy-vfio-hugepages.service");
 const PROGRAM: &str = "usr/local/lib/deploy-vfio/runtime-hugepages";
 const PROGRAM_TEXT: &str = include_str!("../assets/runtime-hugepages");
-const UNITS: &str = "etc/systemd/system";
 
 /// systemd's own mount of huge pages, of the default size.
 const DEFAULT_MOUNT: &str = "etc/systemd/system/dev-hugepages.mount";
-
-/// Puts a unit of ours in place and enables it.
-fn enable(draft: &mut Draft<'_>, unit: &str, text: &str) -> Result<()> {
-    draft.write(&format!("{UNITS}/{unit}"), text)?;
-    draft.symlink(&wants(unit), &format!("/{UNITS}/{unit}"));
-    Ok(())
-}
-
-fn disable(draft: &mut Draft<'_>, unit: &str) {
-    draft.remove(&wants(unit));
-    draft.remove(&format!("{UNITS}/{unit}"));
-}
-
-/// The link by which `systemctl enable` would do it.
-fn wants(unit: &str) -> String {
-    format!("{UNITS}/multi-user.target.wants/{unit}")
-}
 
 /// The pages that the kernel will reserve when it boots.
 pub(crate) fn at_boot(draft: &Draft<'_>) -> Result<Vec<AskedPages>> {
@@ -70,34 +54,47 @@ pub(crate) fn write_runtime(draft: &mut Draft<'_>, count: &Count) -> Result<()> 
     let text = format!("# Written by `deploy-vfio hugepages --runtime`.\n{lines}");
     draft.write(RUNTIME_HUGEPAGES, text)?;
     draft.write_executable(PROGRAM, PROGRAM_TEXT)?;
-    enable(draft, SERVICE, SERVICE_TEXT)
+    SERVICE.enable(draft)
 }
 
 pub(crate) fn remove_runtime(draft: &mut Draft<'_>) {
     draft.remove(RUNTIME_HUGEPAGES);
     draft.remove(PROGRAM);
-    disable(draft, SERVICE);
+    SERVICE.disable(draft);
 }
 
 /// Gives each size that is in use, and that /dev/hugepages will not have, a mount of its own.
 /// Returns the mounts that are new.
 pub(crate) fn settle_mounts(draft: &mut Draft<'_>) -> Result<Vec<&'static str>> {
-    const MOUNTS: [(PageSize, &str, &str); 2] = [
-        (PageSize::G1, "dev-hugepages1G.mount", include_str!("../assets/dev-hugepages1G.mount")),
-        (PageSize::M2, "dev-hugepages2M.mount", include_str!("../assets/dev-hugepages2M.mount")),
+    const MOUNTS: [(PageSize, Unit); 2] = [
+        (
+            PageSize::G1,
+            Unit {
+                name: "dev-hugepages1G.mount",
+                text: include_str!("../assets/dev-hugepages1G.mount"),
+            },
+        ),
+        (
+            PageSize::M2,
+            Unit {
+                name: "dev-hugepages2M.mount",
+                text: include_str!("../assets/dev-hugepages2M.mount"),
+            },
+        ),
     ];
     let usual = usual_mount(draft)?;
     let used: Vec<u64> =
         [at_boot(draft)?, at_runtime(draft)?].concat().iter().map(|p| p.size_kib).collect();
     let mut new = Vec::new();
-    for (size, unit, text) in MOUNTS {
+    for (size, unit) in MOUNTS {
+        let now = draft.text(&unit.path())?;
         if used.contains(&size.kib()) && usual != Some(size) {
-            if draft.text(&format!("{UNITS}/{unit}"))?.is_none() {
-                new.push(unit);
+            if now.is_none() {
+                new.push(unit.name);
             }
-            enable(draft, unit, text)?;
-        } else if draft.text(&format!("{UNITS}/{unit}"))?.is_some_and(|has| has == text) {
-            disable(draft, unit);
+            unit.enable(draft)?;
+        } else if now.is_some_and(|text| text == unit.text) {
+            unit.disable(draft);
         }
     }
     Ok(new)

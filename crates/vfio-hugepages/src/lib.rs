@@ -109,7 +109,7 @@ fn note_by_hand(draft: &mut Draft<'_>) -> Result<(), Error> {
 
 /// Notes how to have the unit's pages at once, or their memory back.
 fn note_service(draft: &mut Draft<'_>, runs: bool) -> Result<(), Error> {
-    let unit = files::SERVICE;
+    let unit = files::SERVICE.name;
     if runs {
         let menu = !draft.names(ENTRIES_D)?.is_empty();
         let boot = if menu { "every boot by an entry of ours" } else { "every boot" };

@@ -38,6 +38,7 @@ mod settings;
 mod shell;
 mod space;
 mod store;
+mod unit;
 
 pub use aside::{damage, ready, set_aside};
 pub use by_hand::by_hand;
@@ -55,3 +56,4 @@ pub use settings::{
     Applied, Artefact, Damage, Interrupt, OnConflict, Operation, Recovered, Settings, Standing,
     UndoPreview, Undone, Verify,
 };
+pub use unit::Unit;
