@@ -6,6 +6,7 @@
 //! [`Setup::carry_out`], so a feature is planned in one way only, and what was asked for is written
 //! down beside what it made ([`DECLARED`]).
 
+mod auto_xorg;
 mod cpu;
 mod declared;
 mod drivers;
@@ -19,12 +20,14 @@ mod original;
 mod wanted;
 pub mod wizard;
 mod words;
+mod zram_swap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use vfio_cli::{Context, Failure, Usage};
 use vfio_core::{Root, change::Draft, host::Machine};
 
+pub use auto_xorg::AutoXorg;
 pub use cpu::Cpu;
 pub use declared::{DECLARED, declared};
 pub use drivers::Drivers;
@@ -36,6 +39,7 @@ pub use multiboot::Multiboot;
 pub use original::Original;
 pub use wanted::Wanted;
 pub use wizard::Step;
+pub use zram_swap::ZramSwap;
 
 use evdev::Guest;
 
@@ -58,6 +62,12 @@ pub struct Setup {
     /// `deploy-vfio static`.
     #[serde(default, rename = "static", skip_serializing_if = "Option::is_none")]
     pub fixed: Option<Wanted<Static>>,
+    /// `deploy-vfio zram-swap`.
+    #[serde(default, rename = "zram-swap", skip_serializing_if = "Option::is_none")]
+    pub zram_swap: Option<Wanted<ZramSwap>>,
+    /// `deploy-vfio auto-xorg`.
+    #[serde(default, rename = "auto-xorg", skip_serializing_if = "Option::is_none")]
+    pub auto_xorg: Option<Wanted<AutoXorg>>,
 }
 
 impl Setup {
@@ -136,6 +146,15 @@ impl Setup {
             if matches!(wanted, Wanted::On(_)) {
                 declared::forget(draft, "multiboot");
             }
+        }
+        let deployed = zram_swap::deployed(draft, self)?.map(Wanted::On);
+        if let Some(wanted) = self.zram_swap.as_ref().or(deployed.as_ref()) {
+            zram_swap::plan(cx, draft, machine, wanted)?;
+            declared::declare(draft, "zram-swap", wanted)?;
+        }
+        if let Some(wanted) = &self.auto_xorg {
+            auto_xorg::plan(draft, machine, wanted)?;
+            declared::declare(draft, "auto-xorg", wanted)?;
         }
         Ok(guest)
     }

@@ -10,7 +10,10 @@ use std::collections::BTreeSet;
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, error::ErrorKind};
 use vfio_iommu::{Allow, Choice, Selection};
 
-use crate::{Cpu, Drivers, Evdev, Hugepages, Multiboot, Place, Setup, Static, Step, Wanted};
+use crate::{
+    AutoXorg, Cpu, Drivers, Evdev, Hugepages, Multiboot, Place, Setup, Static, Step, Wanted,
+    ZramSwap,
+};
 
 const PRE_SETUP: &str = "Pre-setup";
 const VFIO_SETUP: &str = "VFIO setup";
@@ -27,7 +30,7 @@ Examples:
       Several features, as one operation.
   deploy-vfio -p no-vga -e -s grub --dry-run
       Keyboard and mouse for guests, and other devices than graphics cards at every boot.
-  deploy-vfio --uninstall-pre-setup --uninstall-vfio-setup
+  deploy-vfio --uninstall-pre-setup --uninstall-vfio-setup --uninstall-post-setup
       Take all of it away.
   deploy-vfio --undo
       Take the newest operation back.
@@ -92,27 +95,30 @@ struct Options {
     #[arg(long, help_heading = VFIO_SETUP, conflicts_with_all = VFIO)]
     uninstall_vfio_setup: bool,
 
+    /// Swap to compressed memory: the part of it that swap may take, and `force` beside somebody
+    /// else's
+    #[arg(long, num_args = 0..=2, value_names = ["force", "FRACTION|default"],
+          help_heading = POST_SETUP)]
+    zram_swap: Option<Vec<String>>,
+    /// Choose the desktop's card at every boot: which of the host's, and whose
+    #[arg(long, num_args = 0..=2, value_names = ["first|last", "amd|intel|nvidia|other"],
+          help_heading = POST_SETUP)]
+    auto_xorg: Option<Vec<String>>,
     /// Leave post-setup as it is
-    #[arg(long, help_heading = POST_SETUP)]
+    #[arg(long, help_heading = POST_SETUP, conflicts_with_all = POST)]
     skip_post_setup: bool,
     /// Take post-setup away
-    #[arg(long, help_heading = POST_SETUP, conflicts_with = "skip_post_setup")]
+    #[arg(long, help_heading = POST_SETUP, conflicts_with_all = POST,
+          conflicts_with = "skip_post_setup")]
     uninstall_post_setup: bool,
 }
 
 const PRE: [&str; 3] = ["cpu", "evdev", "hugepages"];
 const VFIO: [&str; 3] = ["multiboot", "fixed", "parse"];
+const POST: [&str; 2] = ["auto_xorg", "zram_swap"];
 
 /// Options of the original's post-setup that this version does not have yet.
-const LATER: [&str; 7] = [
-    "audio-loopback",
-    "auto-xorg",
-    "hooks",
-    "libvirt-hooks",
-    "looking-glass",
-    "scream",
-    "zram-swap",
-];
+const LATER: [&str; 5] = ["audio-loopback", "hooks", "libvirt-hooks", "looking-glass", "scream"];
 
 /// What the original's command line asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -167,6 +173,7 @@ impl Options {
         };
         let mut line = Original { undo: self.undo, drivers, ..Original::default() };
         self.pre_setup(&mut line)?;
+        self.post_setup(&mut line)?;
         self.vfio_setup(&mut line);
         let named = line.setup != Setup::default() || !line.bare.is_empty();
         let named = named || line.drivers.is_some();
@@ -195,6 +202,21 @@ impl Options {
             }
         } else if !self.skip_pre_setup {
             line.open.extend([Step::Hugepages, Step::Cpu, Step::Evdev]);
+        }
+        Ok(())
+    }
+
+    fn post_setup(&self, line: &mut Original) -> Result<(), clap::Error> {
+        if self.uninstall_post_setup {
+            line.setup.zram_swap = Some(Wanted::Off);
+            line.setup.auto_xorg = Some(Wanted::Off);
+        } else if self.zram_swap.is_some() || self.auto_xorg.is_some() {
+            let swap = self.zram_swap.as_deref().map(ZramSwap::from_words).transpose();
+            line.setup.zram_swap = swap.map_err(wrong)?.map(Wanted::On);
+            let card = self.auto_xorg.as_deref().map(AutoXorg::from_words).transpose();
+            line.setup.auto_xorg = card.map_err(wrong)?.map(Wanted::On);
+        } else if !self.skip_post_setup {
+            line.open.extend([Step::AutoXorg, Step::ZramSwap]);
         }
         Ok(())
     }
@@ -235,8 +257,12 @@ mod tests {
         Original::from_arg_matches(&command.try_get_matches_from(words)?)
     }
 
-    /// The line as the setup that it asks for; what is open behind it.
+    /// The line as the setup that it asks for; what is open behind it. Post-setup is skipped where
+    /// the line does not say a word of it.
     fn told(line: &str) -> String {
+        let post = ["post-setup", "zram-swap", "auto-xorg"].iter().any(|word| line.contains(word));
+        let skipped = format!("{line} --skip-post-setup");
+        let line = if post || line.is_empty() { line } else { &skipped };
         let line = read(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         let mut told = line.setup.to_toml().unwrap().replace('\n', " ");
         if let Some(Wanted::On(Drivers { file })) = &line.drivers {
@@ -259,7 +285,7 @@ mod tests {
         let fixed =
             |place: &str, parse: &str| format!("[static] place = \"{place}\" parse = \"{parse}\"");
         for (line, asked) in [
-            ("", "open: {Selection, How, Hugepages, Cpu, Evdev}".to_owned()),
+            ("", "open: {Selection, How, Hugepages, Cpu, Evdev, ZramSwap, AutoXorg}".to_owned()),
             ("-q", "open: {Selection, How, Hugepages, Cpu, Evdev}".to_owned()),
             ("-h 1G 16 --skip-vfio-setup", pre.to_owned()),
             ("--hugepages 1G 16 --skip-vfio-setup -q", pre.to_owned()),
@@ -269,7 +295,10 @@ mod tests {
             ("-c --skip-vfio-setup", "[cpu]".to_owned()),
             ("--evdev --skip-vfio-setup", "[evdev]".to_owned()),
             ("-e -c --skip-vfio-setup", "[cpu]  [evdev]".to_owned()),
-            ("--quiet --evdev --cpu --hugepages 2M 8192 --skip-vfio-setup", "[hugepages] size = \"2M\" count = 8192  [cpu]  [evdev]".into()),
+            (
+                "--quiet --evdev --cpu --hugepages 2M 8192 --skip-vfio-setup",
+                "[hugepages] size = \"2M\" count = 8192  [cpu]  [evdev]".into(),
+            ),
             ("-m last --skip-pre-setup", menu("last", "vga")),
             ("--multiboot default --skip-pre-setup", menu("default", "vga")),
             ("--multiboot 14 -p 1 --skip-pre-setup", menu("14", "1")),
@@ -278,11 +307,6 @@ mod tests {
             ("-p 1,14-16 -m first -c", format!("[cpu]  {}", menu("first", "1,14-16"))),
             ("--parse all --skip-pre-setup", "bare: {How}".to_owned()),
             ("--skip-pre-setup --skip-vfio-setup --skip-post-setup", String::new()),
-            (
-                "--uninstall-pre-setup --uninstall-vfio-setup --uninstall-post-setup",
-                "hugepages = \"off\" cpu = \"off\" evdev = \"off\" multiboot = \"off\" static = \"off\""
-                    .to_owned(),
-            ),
             ("-s file --skip-pre-setup", fixed("file", "vga")),
             (
                 "-q --parse no-vga,14 --hugepages 2M 256 --cpu --static grub",
@@ -310,6 +334,31 @@ mod tests {
     }
 
     #[test]
+    fn b3_b50_post_setup_says_what_it_asks_for() {
+        for (line, asked) in [
+            (
+                "--uninstall-pre-setup --uninstall-vfio-setup --uninstall-post-setup",
+                "hugepages = \"off\" cpu = \"off\" evdev = \"off\" multiboot = \"off\" static = \"off\" \
+                 zram-swap = \"off\" auto-xorg = \"off\""
+                    .to_owned(),
+            ),
+            (
+                "--zram-swap force 1/4 --skip-pre-setup --skip-vfio-setup",
+                "[zram-swap] fraction = \"1/4\" force = true".to_owned(),
+            ),
+            ("--zram-swap -c --skip-vfio-setup", "[cpu]  [zram-swap]".to_owned()),
+            ("--zram-swap default -c --skip-vfio-setup", "[cpu]  [zram-swap]".to_owned()),
+            (
+                "-c --auto-xorg last amd --skip-vfio-setup --zram-swap",
+                "[cpu]  [zram-swap]  [auto-xorg] order = \"last\" vendor = \"amd\"".to_owned(),
+            ),
+            ("--auto-xorg --skip-pre-setup --skip-vfio-setup", "[auto-xorg]".to_owned()),
+        ] {
+            assert_eq!(told(line), asked, "{line}");
+        }
+    }
+
+    #[test]
     fn b3_b5_what_is_wrong_is_told() {
         for (line, wrong) in [
             ("--bogus", "unexpected argument '--bogus'"),
@@ -326,13 +375,15 @@ mod tests {
             ("--static grub --multiboot", "cannot be used with"),
             ("-u --cpu", "`--undo` stands alone"),
             ("--audio-loopback", "this version does not have `--audio-loopback` yet"),
-            ("--auto-xorg last amd -c", "this version does not have `--auto-xorg` yet"),
+            ("--auto-xorg ati", "`ati` is neither a place nor a vendor"),
+            ("--auto-xorg --uninstall-post-setup", "cannot be used with"),
             ("--hooks --skip-vfio-setup", "this version does not have `--hooks` yet"),
             ("--libvirt-hooks", "this version does not have `--libvirt-hooks` yet"),
             ("--looking-glass", "this version does not have `--looking-glass` yet"),
             ("--scream -q", "this version does not have `--scream` yet"),
-            ("--zram-swap force 1/4", "this version does not have `--zram-swap` yet"),
-            ("-c --zram-swap default", "this version does not have `--zram-swap` yet"),
+            ("--zram-swap 5/4", "`5/4` is not a fraction between 0 and 1"),
+            ("-c --zram-swap 1/4 1/2", "`1/2` is one size too many"),
+            ("--zram-swap --skip-post-setup", "cannot be used with"),
             ("-u --xml", "`--undo` stands alone"),
             ("--xml --no-xml", "cannot be used with"),
             ("last", "unexpected argument 'last'"),

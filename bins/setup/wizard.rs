@@ -8,8 +8,11 @@ use vfio_core::host::{Machine, Names};
 use vfio_evdev::Toggle;
 use vfio_iommu::{Choice, Entry, Selection};
 use vfio_isolcpus::Request;
+use vfio_post::{auto_xorg::Order, zram::Sizes};
 
-use crate::{Cpu, Evdev, Hugepages, Multiboot, Original, Place, Setup, Static, Wanted};
+use crate::{
+    AutoXorg, Cpu, Evdev, Hugepages, Multiboot, Original, Place, Setup, Static, Wanted, ZramSwap,
+};
 
 /// A question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +27,10 @@ pub enum Step {
     Cpu,
     /// Whether keyboard and mouse are shared.
     Evdev,
+    /// Whether memory is swapped to.
+    ZramSwap,
+    /// Which card the desktop uses.
+    AutoXorg,
 }
 
 impl Step {
@@ -35,6 +42,8 @@ impl Step {
             Self::Hugepages => "--hugepages 1G 16",
             Self::Cpu => "--cpu",
             Self::Evdev => "--evdev",
+            Self::ZramSwap => "--zram-swap default",
+            Self::AutoXorg => "--auto-xorg first",
         }
     }
 }
@@ -88,6 +97,8 @@ impl Wizard<'_> {
                 Step::Hugepages => self.hugepages().map(Some),
                 Step::Cpu => self.cpu(),
                 Step::Evdev => self.evdev().map(Some),
+                Step::ZramSwap => self.zram_swap(),
+                Step::AutoXorg => self.auto_xorg().map(Some),
             };
             back = match answer? {
                 Some(Answer::Is(())) => false,
@@ -284,6 +295,50 @@ impl Wizard<'_> {
             return self.evdev();
         }
         self.setup.evdev = Some(wanted);
+        Ok(Answer::Is(()))
+    }
+
+    /// `None` where it cannot be had.
+    fn zram_swap(&mut self) -> Result<Option<Answer<()>>, Failure> {
+        let wanted = Wanted::On(ZramSwap::default());
+        let plan = |setup: &Setup| -> Result<Sizes, Failure> {
+            let mut draft = self.cx.draft();
+            if let Some(pages) = &setup.hugepages {
+                crate::hugepages::plan(&mut draft, self.machine, pages)?;
+            }
+            crate::zram_swap::plan(self.cx, &mut draft, self.machine, &wanted)?;
+            crate::zram_swap::sizes(self.cx, &draft, self.machine)
+        };
+        let Ok(sizes) = plan(&self.setup) else { return Ok(None) };
+        self.cx.say("Memory that the host does not use for a while can be compressed in place, so");
+        self.cx.say("that a guest and the desktop fit beside each other.");
+        let mib = |kib: u64| format!("{} MiB", kib >> 10);
+        let (swap, limit) = (mib(sizes.swap_kib), mib(sizes.limit_kib));
+        let items = [
+            "Leave swap as it is".to_owned(),
+            format!("Compressed swap of {swap}, in at most {limit} of memory"),
+        ];
+        self.setup.zram_swap = match self.cx.choose("Compressed swap?", &items, 0)? {
+            Answer::Back => return Ok(Some(Answer::Back)),
+            Answer::Is(0) => None,
+            Answer::Is(_) => Some(wanted),
+        };
+        Ok(Some(Answer::Is(())))
+    }
+
+    fn auto_xorg(&mut self) -> Result<Answer<()>, Failure> {
+        self.cx.say("Which card the host has follows from the boot entry. Each boot can tell the");
+        self.cx.say("desktop which it is, before it starts.");
+        let items = ["Leave the choice to the desktop", "Tell it the first card", "The last card"];
+        let items = items.map(str::to_owned);
+        let order = match self.cx.choose("Which card for the desktop?", &items, 0)? {
+            Answer::Back => return Ok(Answer::Back),
+            Answer::Is(0) => None,
+            Answer::Is(1) => Some(Order::First),
+            Answer::Is(_) => Some(Order::Last),
+        };
+        let words = |order| AutoXorg { order: Some(order), ..AutoXorg::default() };
+        self.setup.auto_xorg = order.map(words).map(Wanted::On);
         Ok(Answer::Is(()))
     }
 

@@ -134,6 +134,7 @@ fn examples_are_true() {
 fn whatever_changes_something_has_two_examples() {
     let names = [
         "apply",
+        "auto-xorg",
         "cpu",
         "doctor",
         "evdev",
@@ -146,6 +147,7 @@ fn whatever_changes_something_has_two_examples() {
         "static",
         "undo",
         "uninstall",
+        "zram-swap",
     ];
     for name in names {
         let examples = examples(&format!("deploy-vfio-{name}"));

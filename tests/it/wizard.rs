@@ -23,12 +23,14 @@ const BACK: &str = "\x1b[A\x1b[A\r";
 const CTRL_C: &str = "\x03";
 
 /// The questions in their order.
-const QUESTIONS: [&str; 5] = [
+const QUESTIONS: [&str; 7] = [
     "Which devices are for guests?",
     "Which entry boots by itself?",
     "Memory for guests?",
     "CPUs for guests?",
     "Keyboard and mouse for guests?",
+    "Compressed swap?",
+    "Which card for the desktop?",
 ];
 
 struct Somebody {
@@ -157,6 +159,10 @@ fn b16a_a_whole_run_is_one_operation_and_one_question_at_the_end() {
         person.types(&format!("{}{ENTER}", DOWN.repeat(2)));
         person.sees("Which keys switch?");
         person.types(&format!("{DOWN}{ENTER}"));
+        for question in &QUESTIONS[5..] {
+            person.sees(question);
+            person.types(&format!("{DOWN}{ENTER}"));
+        }
         person.sees("etc/deploy-vfio/entries.d/");
         person.sees("Apply these changes?");
         person.types(answer);
@@ -170,6 +176,7 @@ fn b16a_a_whole_run_is_one_operation_and_one_question_at_the_end() {
         .unwrap();
     let log = String::from_utf8(log.stdout).unwrap();
     assert!(log.contains("count = 512") && log.contains("[cpu]"), "{log}");
+    assert!(log.contains("[zram-swap]") && log.contains("[auto-xorg]\norder = \"first\""), "{log}");
     assert!(log.contains("[evdev]\ntoggle = \"alt-alt\""), "{log}");
     assert!(log.contains("entry = \"") && log.contains("parse = \"vga\""), "{log}");
 }
@@ -179,7 +186,7 @@ fn back_leads_to_the_question_before() {
     let dir = tempfile::tempdir().unwrap();
     let root = machine(dir.path());
     let mut person = Somebody::at(&root, &["setup"]);
-    for question in &QUESTIONS[..4] {
+    for question in &QUESTIONS[..6] {
         person.sees(question);
         person.types(ENTER);
     }
@@ -210,7 +217,8 @@ fn giving_up_at_any_question_changes_nothing() {
             assert_eq!(person.gives_up(way), code, "{}", QUESTIONS[at]);
         }
     }
-    let mut person = Somebody::at(&root, &["--multiboot", "last", "--skip-pre-setup"]);
+    let mut person =
+        Somebody::at(&root, &["--multiboot", "last", "--skip-pre-setup", "--skip-post-setup"]);
     person.sees("Apply these changes?");
     assert_eq!(person.gives_up(CTRL_C), 130);
     assert_eq!(before.diff(&tree(&root)), "");
@@ -280,7 +288,7 @@ fn b16a_a_question_without_a_choice_is_passed_over_in_both_directions() {
     // Its only input device is a keyboard: there is no mouse to share.
     let root = machine_of(dir.path(), "two-gpus");
     let mut person = Somebody::at(&root, &["setup"]);
-    person.sees("Step 1 of 4");
+    person.sees("Step 1 of 6");
     person.sees(QUESTIONS[0]);
     // No devices for guests: the question how they get them has no sense.
     person.types(&format!("{}{ENTER}", DOWN.repeat(4)));
@@ -288,7 +296,7 @@ fn b16a_a_question_without_a_choice_is_passed_over_in_both_directions() {
     person.types(BACK);
     person.sees(QUESTIONS[0]);
     person.types(&format!("{}{ENTER}", DOWN.repeat(4)));
-    for question in &QUESTIONS[2..4] {
+    for question in QUESTIONS[2..4].iter().chain(&QUESTIONS[5..]) {
         person.sees(question);
         person.types(ENTER);
     }
@@ -300,11 +308,12 @@ fn b16a_a_question_without_a_choice_is_passed_over_in_both_directions() {
 fn keys_that_cannot_be_had_are_told_and_asked_for_again() {
     let dir = tempfile::tempdir().unwrap();
     let root = machine_of(dir.path(), "old-libvirt");
-    let mut person = Somebody::at(&root, &["--evdev", "--skip-vfio-setup", "--dry-run"]);
+    let mut person =
+        Somebody::at(&root, &["--evdev", "--skip-vfio-setup", "--skip-post-setup", "--dry-run"]);
     person.sees("who is to join the groups");
     assert_eq!(person.ends(), 6);
 
-    let mut person = Somebody::at(&root, &["--skip-vfio-setup"]);
+    let mut person = Somebody::at(&root, &["--skip-vfio-setup", "--skip-post-setup"]);
     for question in &QUESTIONS[2..4] {
         person.sees(question);
         person.types(ENTER);

@@ -22,6 +22,12 @@ pub const VFIO_PCI: &str = "vfio-pci";
 /// Huge pages that a unit of ours reserves while the system runs: lines `any COUNT` or
 /// `NODE COUNT`, `#` begins a comment line.
 pub const RUNTIME_HUGEPAGES: &str = "etc/deploy-vfio/runtime-hugepages";
+/// Swap in memory that a unit of ours makes: `fraction=N/D`, the part of the memory that it takes.
+pub const ZRAM_SWAP: &str = "etc/deploy-vfio/zram-swap";
+/// The same where systemd-zram-generator makes it.
+pub const ZRAM_GENERATOR: &str = "etc/systemd/zram-generator.conf.d/50-deploy-vfio.conf";
+/// The priority of that swap: above that of disks, which is negative unless somebody set it.
+pub const ZRAM_PRIORITY: i32 = 100;
 /// The size of such a page in KiB: those of 1 GiB are hard to find once a system runs.
 pub const RUNTIME_KIB: u64 = 2 << 10;
 

@@ -82,20 +82,26 @@ impl Libvirt {
     pub fn read(root: &Root) -> Result<Self> {
         let packages = root.text(DPKG).ok().flatten().unwrap_or_default();
         Ok(Self {
-            version: installed(&packages, &["libvirt-daemon"]),
-            qemu: installed(&packages, &["qemu-system-x86", "qemu-kvm"]),
+            version: installed(&packages, |name| name.starts_with("libvirt-daemon")),
+            qemu: installed(&packages, |name| {
+                name.starts_with("qemu-system-x86") || name.starts_with("qemu-kvm")
+            }),
             daemon: daemon(root),
         })
     }
 }
 
-/// The version of the first installed package whose name begins with one of `prefixes`.
-fn installed(packages: &str, prefixes: &[&str]) -> Option<Version> {
+/// The version of an installed package of Debian; `None` when it is not there or nobody can say.
+pub fn installed_version(root: &Root, package: &str) -> Result<Option<Version>> {
+    let packages = root.text(DPKG)?.unwrap_or_default();
+    Ok(installed(&packages, |name| name == package))
+}
+
+/// The version of the first installed package whose name is `wanted`.
+fn installed(packages: &str, wanted: impl Fn(&str) -> bool) -> Option<Version> {
     let paragraphs = packages.split("\n\n");
-    let wanted = paragraphs.filter(|paragraph| {
-        let name = field(paragraph, "Package").unwrap_or_default();
-        prefixes.iter().any(|prefix| name.starts_with(prefix))
-    });
+    let wanted =
+        paragraphs.filter(|paragraph| wanted(field(paragraph, "Package").unwrap_or_default()));
     let installed = |paragraph: &&str| {
         // Wanted, without error, and there: not a package of which only the configuration is left.
         field(paragraph, "Status").is_some_and(|status| status.ends_with(" ok installed"))
@@ -176,7 +182,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_list_of_packages_makes_it_panic(text in "(Package|Status|Version|[:. \\n]|\\PC){0,60}") {
-            let _ = installed(&text, &["libvirt-daemon"]);
+            let _ = installed(&text, |name| name == "libvirt-daemon");
         }
     }
 }

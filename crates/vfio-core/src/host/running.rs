@@ -5,7 +5,7 @@
 
 use crate::{
     Address, Cmdline, CpuList, Result, Root,
-    host::{AskedPages, Device, Machine, Memory, by_id, shared},
+    host::{AskedPages, Device, Machine, Memory, by_id, shared, zram},
     layout::{CMDLINE_D, DEFAULT_ENTRY, ENTRIES_D, RUNTIME_HUGEPAGES, VFIO_PCI, words},
 };
 
@@ -56,6 +56,7 @@ impl Running {
         running.pages(root, machine)?;
         running.processors(machine, line);
         running.findings.extend(shared::findings(root)?);
+        running.findings.extend(zram::finding(root)?);
         Ok(running)
     }
 
