@@ -61,9 +61,20 @@ pub fn run(command: &mut Command) -> Result<String> {
     Ok(text)
 }
 
-/// Unpacks a release of Debian below `root`.
-pub fn unpack_debian(suite: &str, packages: &[&str], left_out: &[&str], root: &Path) -> Result<()> {
+/// Unpacks a release of Debian below `root`; `at_hand` are packages that lie in `/root` there, to be
+/// installed by whoever wants them.
+pub fn unpack_debian(
+    suite: &str,
+    packages: &[&str],
+    at_hand: &[&str],
+    left_out: &[&str],
+    root: &Path,
+) -> Result<()> {
     let mut command = self::command("mmdebstrap");
+    if !at_hand.is_empty() {
+        let download = format!("cd /root && apt-get -qq download {}", at_hand.join(" "));
+        command.arg(format!("--customize-hook=chroot \"$1\" sh -c '{download}'"));
+    }
     command.args(["--mode=root", "--variant=minbase", "--quiet"]);
     command.arg(format!("--include={}", packages.join(",")));
     for pattern in left_out {

@@ -39,11 +39,17 @@ const PACKAGES: &[&str] = &[
     "pciutils",
     "systemd-sysv",
     "udev",
+    "xserver-xorg-core",
     "zstd",
 ];
 
+/// Packages that a scenario installs: they would change what all others see.
+const AT_HAND: &[&str] = &["systemd-zram-generator"];
+
 /// Paths that are not unpacked, for speed: what nobody reads, and modules of cards that are not there.
 const LEFT_OUT: &[&str] = &[
+    "/usr/lib/*/dri/*",
+    "/usr/lib/*/libLLVM*",
     "/usr/share/doc/*",
     "/usr/share/info/*",
     "/usr/share/locale/*",
@@ -118,13 +124,14 @@ const FILES: &[(&str, &str)] = &[
 /// Tells disks of different recipes apart; also part of the cache's directory name.
 pub fn key() -> String {
     let mut hasher = DefaultHasher::new();
-    (VERSION, SIZE, UUID, CMDLINE, PACKAGES, LEFT_OUT, MASKED, ENABLED, FILES).hash(&mut hasher);
+    (VERSION, SIZE, UUID, CMDLINE, PACKAGES, AT_HAND, LEFT_OUT, MASKED, ENABLED, FILES)
+        .hash(&mut hasher);
     format!("{:016x}", hasher.finish())
 }
 
 /// Unpacks Debian below `root` and makes it this machine.
 pub fn cook(root: &Path) -> Result<()> {
-    host::unpack_debian("bookworm", PACKAGES, LEFT_OUT, root)?;
+    host::unpack_debian("bookworm", PACKAGES, AT_HAND, LEFT_OUT, root)?;
     for (path, text) in FILES {
         let path = root.join(path);
         fs::create_dir_all(path.parent().unwrap_or(root))?;

@@ -8,6 +8,7 @@ mod multiboot;
 mod refusals;
 mod running;
 mod smoke;
+mod swap;
 
 use anyhow::Result;
 
@@ -33,7 +34,7 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "multiboot",
-        about: "multiboot last: every entry booted, the normal one untouched, undo to the byte",
+        about: "multiboot last: every entry booted with Xorg on its card, the normal one untouched, undo",
         run: multiboot::run,
     },
     Scenario {
@@ -50,6 +51,11 @@ pub const ALL: &[Scenario] = &[
         name: "running",
         about: "what needs no reboot: keyboard and mouse for guests, huge pages at runtime",
         run: running::run,
+    },
+    Scenario {
+        name: "swap",
+        about: "compressed swap by a unit of ours and by systemd-zram-generator: sizes, limit, a hog",
+        run: swap::run,
     },
     Scenario {
         name: "later",

@@ -11,10 +11,15 @@ use crate::vm::topology::{Card, Machine};
 /// Cards only: last entry, normal entry, other entry, undo.
 pub fn run(rig: &mut Rig<'_>) -> Result<()> {
     let mut a = rig.boot(&Machine::a())?;
-    let (etc, menu) = (a.etc_fingerprint()?, a.grub_menu()?);
+    let menu = a.grub_menu()?;
     groups_tell_why(&mut a)?;
+    a.write("/etc/systemd/system/display-manager.service", "0644", DISPLAY_MANAGER)?;
+    a.ok("systemctl enable display-manager")?;
+    let etc = a.etc_fingerprint()?;
+    a.ok("deploy-vfio auto-xorg --yes")?;
+    let chosen = a.etc_fingerprint()?;
     a.ok("deploy-vfio multiboot last --dry-run")?;
-    ensure!(a.etc_fingerprint()? == etc, "a dry run changed /etc");
+    ensure!(a.etc_fingerprint()? == chosen, "a dry run changed /etc");
     a.ok("deploy-vfio multiboot last --yes")?;
     let again = a.ok("deploy-vfio multiboot last --yes")?;
     ensure!(again.contains("Nothing to do."), "the second run: {again}");
@@ -22,6 +27,7 @@ pub fn run(rig: &mut Rig<'_>) -> Result<()> {
 
     a.reboot()?;
     drivers(&mut a, Some(Card::SecondVga), &[Card::BootVga])?;
+    desktop_on(&mut a, Card::SecondVga)?;
     works(&mut a)?;
     status_says(&mut a, "waits for guests")?;
     a.ok("dmesg | grep deploy-vfio")?;
@@ -34,10 +40,11 @@ pub fn run(rig: &mut Rig<'_>) -> Result<()> {
     let other = entry_of(&a, Card::BootVga)?;
     a.reboot_into(&other)?;
     drivers(&mut a, Some(Card::BootVga), &[Card::SecondVga])?;
+    desktop_on(&mut a, Card::BootVga)?;
     works(&mut a)?;
     status_says(&mut a, "waits for guests")?;
 
-    a.ok("deploy-vfio undo --yes")?;
+    a.ok("deploy-vfio undo --all --yes")?;
     a.reboot()?;
     untouched(&mut a)?;
     let now = a.etc_fingerprint()?;
@@ -50,6 +57,27 @@ pub fn run(rig: &mut Rig<'_>) -> Result<()> {
     );
     status_says(&mut a, "nothing is deployed")?;
     a.power_off()?;
+    Ok(())
+}
+
+/// What a display manager does first.
+const DISPLAY_MANAGER: &str = "[Unit]\nDescription=A display manager\n\n[Service]\n\
+    ExecStart=/usr/lib/xorg/Xorg :0 -nolisten tcp -noreset vt7\n\n\
+    [Install]\nWantedBy=multi-user.target\n";
+
+/// Xorg runs on the card, because the boot told it the card's address.
+fn desktop_on(a: &mut Guest, card: Card) -> Result<()> {
+    let address = a.address(card)?;
+    let wait = "for i in $(seq 60); do test -e /tmp/.X11-unix/X0 && exit 0; sleep 1; done; exit 1";
+    a.ok(&format!("bash -c '{wait}' && systemctl is-active display-manager"))?;
+    let told = a.ok("cat /etc/X11/xorg.conf.d/10-deploy-vfio.conf")?;
+    let bus = u8::from_str_radix(address.get(5..7).unwrap_or_default(), 16)?;
+    ensure!(told.contains(&format!("BusID \"PCI:{bus}@0:0:0\"")), "{told}");
+    let log = a.ok("cat /var/log/Xorg.0.log")?;
+    let card = a.ok(&format!("basename /sys/bus/pci/devices/{address}/drm/card*"))?;
+    for line in [format!("PCI:{bus}@0:0:0"), format!("using drv /dev/dri/{card}")] {
+        ensure!(log.contains(&line), "Xorg's log has no `{line}`:\n{log}");
+    }
     Ok(())
 }
 

@@ -1,0 +1,81 @@
+//! Swap to compressed memory, as a unit of ours makes it and as systemd-zram-generator does.
+
+use anyhow::{Context, Result, ensure};
+
+use super::checks::{status_says, works};
+use crate::vm::facts::difference;
+use crate::vm::guest::Guest;
+use crate::vm::rig::Rig;
+use crate::vm::topology::Machine;
+
+/// Ours, used to its limit, gone; then the generator's, and all taken back.
+pub fn run(rig: &mut Rig<'_>) -> Result<()> {
+    let mut a = rig.boot(&Machine::a())?;
+    a.ok("deploy-vfio zram-swap force 1/4 --yes")?;
+    none(&mut a)?;
+    a.fails("deploy-vfio status", 1)?;
+    a.reboot()?;
+    in_use(&mut a)?;
+    used_up(&mut a)?;
+    works(&mut a)?;
+
+    a.ok("deploy-vfio zram-swap off --yes")?;
+    a.ok("! find /etc /usr/local/lib -name '*zram*' | grep .")?;
+    a.reboot()?;
+    none(&mut a)?;
+
+    a.ok("dpkg --install /root/systemd-zram-generator_*.deb")?;
+    let etc = a.etc_fingerprint()?;
+    a.ok("deploy-vfio zram-swap force 1/4 --yes")?;
+    a.ok("! test -e /etc/deploy-vfio/zram-swap")?;
+    a.reboot()?;
+    in_use(&mut a)?;
+    a.ok("systemctl is-active systemd-zram-setup@zram0.service")?;
+    let again = a.ok("deploy-vfio zram-swap 1/4 --yes --dry-run")?;
+    ensure!(!again.contains("in use already"), "its own swap is somebody else's: {again}");
+    a.ok("deploy-vfio undo --yes")?;
+    let now = a.etc_fingerprint()?;
+    ensure!(now == etc, "undo left /etc different:\n{}", difference(&etc, &now));
+    a.power_off()?;
+    Ok(())
+}
+
+/// No zram device is swapped to.
+fn none(a: &mut Guest) -> Result<()> {
+    a.ok("! grep zram /proc/swaps").map(|_| ())
+}
+
+/// A quarter of the memory at most holds twice as much swap, above all other swap, by lz4.
+fn in_use(a: &mut Guest) -> Result<()> {
+    let device = a.ok("swapon --noheadings --show=NAME")?;
+    let name = device.strip_prefix("/dev/").context("no device is swapped to")?.to_owned();
+    let number = |text: String| text.trim().parse::<u64>().context("not a number");
+    let total = number(a.ok("awk '/^MemTotal/ { print $2 }' /proc/meminfo")?)?;
+    let size = number(a.ok(&format!("cat /sys/block/{name}/size"))?)? / 2;
+    let limit = number(a.ok(&format!("awk '{{ print $4 }}' /sys/block/{name}/mm_stat"))?)? / 1024;
+    let close = |is: u64, wanted: u64| is.abs_diff(wanted) <= 2048;
+    ensure!(close(limit, total / 4), "the limit is {limit} KiB of {total}");
+    ensure!(close(size, total / 2), "the size is {size} KiB of {total}");
+    let shown = a.ok("swapon --show && zramctl")?;
+    ensure!(shown.contains("lz4"), "{shown}");
+    ensure!(a.ok("swapon --noheadings --show=PRIO")?.trim() == "100", "{shown}");
+    ensure!(a.ok("sysctl -n vm.swappiness vm.page-cluster")? == "180\n0", "how it swaps");
+    status_says(a, "of compressed swap are in use")
+}
+
+/// Data that does not compress, twice as much as the limit, in a process that may keep little of it in
+/// memory: the device stops at its limit, the process dies of it, and nobody else.
+fn used_up(a: &mut Guest) -> Result<()> {
+    let hog = "head -c 2500M /dev/urandom | tr -d '\\n' | tail -c 2500M >/dev/null";
+    let limits = "-p MemoryMax=100M -p MemorySwapMax=infinity -p OOMPolicy=kill";
+    let ended = a.run(&format!("systemd-run --quiet --wait {limits} sh -c \"{hog}\""))?;
+    ensure!(ended.code != 0, "the hog had room enough");
+    let stat = a.ok("cat /sys/block/zram*/mm_stat")?;
+    let numbers: Vec<u64> = stat.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+    let [_, _, _, limit, most, ..] = numbers.as_slice() else { anyhow::bail!("{stat}") };
+    ensure!(
+        *most * 10 <= *limit * 11 && *most * 10 >= *limit * 9,
+        "it took {most} of {limit} bytes"
+    );
+    a.ok("systemctl is-system-running || systemctl --failed").map(|_| ())
+}
