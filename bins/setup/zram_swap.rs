@@ -35,7 +35,9 @@ Files:
   /etc/deploy-vfio/zram-swap
       The fraction, for the unit.
   /etc/systemd/zram-generator.conf.d/50-deploy-vfio.conf
-      The sizes, for systemd-zram-generator.
+      The size, for systemd-zram-generator.
+  /etc/systemd/system/systemd-zram-setup@zram0.service.d/50-deploy-vfio.conf
+      The limit, for its unit.
   /etc/sysctl.d/90-deploy-vfio-zram-swap.conf
       How eagerly the kernel swaps.
 

@@ -1,7 +1,8 @@
 //! systemd-zram-generator: a drop-in for its device (`man zram-generator.conf`).
 //!
-//! It knows `zram-resident-limit` since 1.1.0 (Debian 12, Ubuntu 24.04); an older one is left
-//! alone, as it could not keep the device from taking all memory.
+//! It knows `zram-size` since 1.1.0 (Debian 12, Ubuntu 24.04); an older one is left alone. A limit is
+//! known to it from 1.2.0 on only, and nothing tells of a word that it does not know: so the limit is
+//! set by a drop-in of its unit, after the device is made, whatever the version.
 
 use vfio_core::{
     Result,
@@ -16,7 +17,9 @@ use crate::zram::Sizes;
 pub(super) const UNIT: &str = "systemd-zram-setup@zram0.service";
 
 const PACKAGE: &str = "systemd-zram-generator";
-/// The first version that knows a limit.
+/// The limit, for its unit.
+const LIMIT: &str = "etc/systemd/system/systemd-zram-setup@zram0.service.d/50-deploy-vfio.conf";
+/// The first version that takes a size by an expression of its own.
 const LEAST: Version = Version { major: 1, minor: 1, patch: 0 };
 /// The main files, of which the first counts, and the directories of drop-ins.
 const PLACES: [&str; 4] =
@@ -65,13 +68,18 @@ pub(super) fn write(draft: &mut Draft<'_>, sizes: &Sizes) -> Result<()> {
          [zram0]\n\
          host-memory-limit = none\n\
          zram-size = {swap}\n\
-         zram-resident-limit = {limit}\n\
          compression-algorithm = lz4\n\
          swap-priority = {ZRAM_PRIORITY}\n\
          options = discard\n",
         sizes.fraction
     );
     draft.write(ZRAM_GENERATOR, text)?;
+    let limit = format!(
+        "# Written by `deploy-vfio zram-swap`: the memory that the device may take.\n\
+         [Service]\n\
+         ExecStartPost=/bin/sh -c 'echo {limit}M >/sys/block/%i/mem_limit'\n"
+    );
+    draft.write(LIMIT, limit)?;
     draft.note(format!(
         "systemd-zram-generator makes the swap at every boot; `systemctl restart {UNIT}` does it now"
     ));
@@ -85,6 +93,12 @@ pub(super) fn write(draft: &mut Draft<'_>, sizes: &Sizes) -> Result<()> {
         draft.note(format!("/{dir} has files whose words come after ours and count: {later}"));
     }
     Ok(())
+}
+
+/// Takes the drop-ins away.
+pub(super) fn remove(draft: &mut Draft<'_>) {
+    draft.remove(ZRAM_GENERATOR);
+    draft.remove(LIMIT);
 }
 
 #[cfg(test)]

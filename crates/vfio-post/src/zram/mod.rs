@@ -179,9 +179,10 @@ fn remove(draft: &mut Draft<'_>) -> Result<(), Error> {
 }
 
 fn remove_files(draft: &mut Draft<'_>) {
-    for path in [ZRAM_SWAP, PROGRAM, SYSCTL, ZRAM_GENERATOR] {
+    for path in [ZRAM_SWAP, PROGRAM, SYSCTL] {
         draft.remove(path);
     }
+    generator::remove(draft);
     SERVICE.disable(draft);
 }
 

@@ -93,7 +93,12 @@ fn b73_the_generator_is_told_where_it_is_installed() {
     plan(&mut draft, &memory(32), &Kernels::default(), 24 * GIB, swap("1/2")).unwrap();
     let text = draft.text(ZRAM_GENERATOR).unwrap().unwrap();
     assert!(text.contains("[zram0]\n") && text.contains("\nzram-size = 8192\n"), "{text}");
-    assert!(text.contains("\nzram-resident-limit = 4096\n"), "{text}");
+    let unit = "etc/systemd/system/systemd-zram-setup@zram0.service.d/50-deploy-vfio.conf";
+    let text = draft.text(unit).unwrap().unwrap();
+    assert!(text.contains("echo 4096M >/sys/block/%i/mem_limit"), "{text}");
+    plan(&mut draft, &memory(32), &Kernels::default(), 0, Request::Off).unwrap();
+    assert!(draft.clone().finish("x").unwrap().is_empty());
+    plan(&mut draft, &memory(32), &Kernels::default(), 24 * GIB, swap("1/2")).unwrap();
     assert!(draft.text(ZRAM_SWAP).unwrap().is_none());
 
     for (path, text) in [

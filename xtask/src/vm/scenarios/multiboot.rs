@@ -75,7 +75,7 @@ fn desktop_on(a: &mut Guest, card: Card) -> Result<()> {
     ensure!(told.contains(&format!("BusID \"PCI:{bus}@0:0:0\"")), "{told}");
     let log = a.ok("cat /var/log/Xorg.0.log")?;
     let card = a.ok(&format!("basename /sys/bus/pci/devices/{address}/drm/card*"))?;
-    for line in [format!("PCI:{bus}@0:0:0"), format!("using drv /dev/dri/{card}")] {
+    for line in [format!("PCI:*({bus}@0:0:0)"), format!("using drv /dev/dri/{card}")] {
         ensure!(log.contains(&line), "Xorg's log has no `{line}`:\n{log}");
     }
     Ok(())

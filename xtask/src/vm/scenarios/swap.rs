@@ -10,7 +10,9 @@ use crate::vm::topology::Machine;
 
 /// Ours, used to its limit, gone; then the generator's, and all taken back.
 pub fn run(rig: &mut Rig<'_>) -> Result<()> {
-    let mut a = rig.boot(&Machine::a())?;
+    let mut machine = Machine::a();
+    machine.memory = 3072;
+    let mut a = rig.boot(&machine)?;
     a.ok("deploy-vfio zram-swap force 1/4 --yes")?;
     none(&mut a)?;
     a.fails("deploy-vfio status", 1)?;
@@ -59,14 +61,17 @@ fn in_use(a: &mut Guest) -> Result<()> {
     let shown = a.ok("swapon --show && zramctl")?;
     ensure!(shown.contains("lz4"), "{shown}");
     ensure!(a.ok("swapon --noheadings --show=PRIO")?.trim() == "100", "{shown}");
-    ensure!(a.ok("sysctl -n vm.swappiness vm.page-cluster")? == "180\n0", "how it swaps");
+    let how = a.ok("cat /proc/sys/vm/swappiness /proc/sys/vm/page-cluster")?;
+    ensure!(how == "180\n0", "swappiness and page-cluster are {how}");
     status_says(a, "of compressed swap are in use")
 }
 
-/// Data that does not compress, twice as much as the limit, in a process that may keep little of it in
-/// memory: the device stops at its limit, the process dies of it, and nobody else.
+/// Pages that do not compress (each of them random, though they repeat), more than the limit, in a
+/// process that may keep little of it in memory: the device stops at its limit, the process dies of it,
+/// and nobody else.
 fn used_up(a: &mut Guest) -> Result<()> {
-    let hog = "head -c 2500M /dev/urandom | tr -d '\\n' | tail -c 2500M >/dev/null";
+    a.ok("head -c 16M /dev/urandom >/run/pages")?;
+    let hog = "while cat /run/pages; do :; done | head -c 1300M | tail -c 1300M >/dev/null";
     let limits = "-p MemoryMax=100M -p MemorySwapMax=infinity -p OOMPolicy=kill";
     let ended = a.run(&format!("systemd-run --quiet --wait {limits} sh -c \"{hog}\""))?;
     ensure!(ended.code != 0, "the hog had room enough");
