@@ -36,7 +36,7 @@ Files:
       The fraction, for the unit.
   /etc/systemd/zram-generator.conf.d/50-deploy-vfio.conf
       The size, for systemd-zram-generator.
-  /etc/systemd/system/systemd-zram-setup@zram0.service.d/50-deploy-vfio.conf
+  /etc/systemd/system/systemd-zram-setup@zram0.service.d/
       The limit, for its unit.
   /etc/sysctl.d/90-deploy-vfio-zram-swap.conf
       How eagerly the kernel swaps.
