@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use clap::ValueEnum;
-use deploy_vfio::installation::{self, Content, Prefix};
+use deploy_vfio::{
+    HOOK,
+    installation::{self, Content, Prefix},
+};
 use vfio_cli::{
     Context, Failure, Usage,
     completions::Shell,
@@ -31,6 +34,8 @@ Examples:
 Files:
   PREFIX/bin/deploy-vfio*
       The programs.
+  PREFIX/libexec/deploy-vfio/vfio-hook
+      What libvirt is given to run, for `deploy-vfio libvirt-hooks`.
   PREFIX/share/deploy-vfio/installed.sha256
       What was installed, for a later version and for `deploy-vfio uninstall`.
 
@@ -63,7 +68,12 @@ fn run(cx: &Context, args: Args) -> Result<(), Failure> {
         return Err(Usage::refused(format!("there is no `deploy-vfio` {place}"), &help).into());
     }
     let mut draft = cx.draft();
-    installation::install(&mut draft, &prefix, files(&programs)?)?;
+    let mut files = files(&programs)?;
+    if let Ok(hook) = programs::helper(from.as_deref(), HOOK) {
+        let at = format!("libexec/deploy-vfio/{HOOK}");
+        files.insert(at, Content::Program(programs::content(&hook)?));
+    }
+    installation::install(&mut draft, &prefix, files)?;
     let bin = cx.root().path().join(prefix.join("bin"));
     if cx.root().is_host()
         && let Err(open) = programs::trusted(&bin)

@@ -13,6 +13,7 @@ mod drivers;
 mod evdev;
 mod fixed;
 mod groups;
+mod guests;
 mod hugepages;
 pub mod installation;
 mod multiboot;
@@ -34,6 +35,7 @@ pub use drivers::Drivers;
 pub use evdev::Evdev;
 pub use fixed::{Place, Static};
 pub use groups::{groups_table, reasons};
+pub use guests::{Dynamic, HOOK, LibvirtHooks};
 pub use hugepages::Hugepages;
 pub use multiboot::Multiboot;
 pub use original::Original;
@@ -68,6 +70,12 @@ pub struct Setup {
     /// `deploy-vfio auto-xorg`.
     #[serde(default, rename = "auto-xorg", skip_serializing_if = "Option::is_none")]
     pub auto_xorg: Option<Wanted<AutoXorg>>,
+    /// `deploy-vfio libvirt-hooks`.
+    #[serde(default, rename = "libvirt-hooks", skip_serializing_if = "Option::is_none")]
+    pub libvirt_hooks: Option<Wanted<LibvirtHooks>>,
+    /// `deploy-vfio dynamic`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dynamic: Option<Wanted<Dynamic>>,
 }
 
 impl Setup {
@@ -155,6 +163,14 @@ impl Setup {
         if let Some(wanted) = &self.auto_xorg {
             auto_xorg::plan(draft, machine, wanted)?;
             declared::declare(draft, "auto-xorg", wanted)?;
+        }
+        if let Some(wanted) = &self.libvirt_hooks {
+            guests::plan_hooks(draft, wanted)?;
+            declared::declare(draft, "libvirt-hooks", wanted)?;
+        }
+        if let Some(wanted) = &self.dynamic {
+            guests::plan_dynamic(draft, wanted)?;
+            declared::declare(draft, "dynamic", wanted)?;
         }
         Ok(guest)
     }

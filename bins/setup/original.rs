@@ -11,8 +11,8 @@ use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, error::ErrorKind};
 use vfio_iommu::{Allow, Choice, Selection};
 
 use crate::{
-    AutoXorg, Cpu, Drivers, Evdev, Hugepages, Multiboot, Place, Setup, Static, Step, Wanted,
-    ZramSwap,
+    AutoXorg, Cpu, Drivers, Dynamic, Evdev, Hugepages, LibvirtHooks, Multiboot, Place, Setup,
+    Static, Step, Wanted, ZramSwap,
 };
 
 const PRE_SETUP: &str = "Pre-setup";
@@ -104,6 +104,12 @@ struct Options {
     #[arg(long, num_args = 0..=2, value_names = ["first|last", "amd|intel|nvidia|other"],
           help_heading = POST_SETUP)]
     auto_xorg: Option<Vec<String>>,
+    /// Set the host up while guests run: CPUs, memory, sleep
+    #[arg(long, visible_alias = "hooks", help_heading = POST_SETUP)]
+    libvirt_hooks: bool,
+    /// Take devices when guests start, and give them back
+    #[arg(long, help_heading = POST_SETUP)]
+    dynamic: bool,
     /// Leave post-setup as it is
     #[arg(long, help_heading = POST_SETUP, conflicts_with_all = POST)]
     skip_post_setup: bool,
@@ -115,10 +121,10 @@ struct Options {
 
 const PRE: [&str; 3] = ["cpu", "evdev", "hugepages"];
 const VFIO: [&str; 3] = ["multiboot", "fixed", "parse"];
-const POST: [&str; 2] = ["auto_xorg", "zram_swap"];
+const POST: [&str; 4] = ["auto_xorg", "dynamic", "libvirt_hooks", "zram_swap"];
 
 /// Options of the original's post-setup that this version does not have yet.
-const LATER: [&str; 5] = ["audio-loopback", "hooks", "libvirt-hooks", "looking-glass", "scream"];
+const LATER: [&str; 3] = ["audio-loopback", "looking-glass", "scream"];
 
 /// What the original's command line asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -210,15 +216,24 @@ impl Options {
         if self.uninstall_post_setup {
             line.setup.zram_swap = Some(Wanted::Off);
             line.setup.auto_xorg = Some(Wanted::Off);
-        } else if self.zram_swap.is_some() || self.auto_xorg.is_some() {
+            line.setup.libvirt_hooks = Some(Wanted::Off);
+            line.setup.dynamic = Some(Wanted::Off);
+        } else if self.names_post_setup() {
+            line.setup.libvirt_hooks = self.libvirt_hooks.then_some(Wanted::On(LibvirtHooks {}));
+            line.setup.dynamic = self.dynamic.then_some(Wanted::On(Dynamic {}));
             let swap = self.zram_swap.as_deref().map(ZramSwap::from_words).transpose();
             line.setup.zram_swap = swap.map_err(wrong)?.map(Wanted::On);
             let card = self.auto_xorg.as_deref().map(AutoXorg::from_words).transpose();
             line.setup.auto_xorg = card.map_err(wrong)?.map(Wanted::On);
         } else if !self.skip_post_setup {
-            line.open.extend([Step::AutoXorg, Step::ZramSwap]);
+            line.open.extend([Step::AutoXorg, Step::Guests, Step::ZramSwap]);
         }
         Ok(())
+    }
+
+    fn names_post_setup(&self) -> bool {
+        let words = self.zram_swap.is_some() || self.auto_xorg.is_some();
+        words || self.libvirt_hooks || self.dynamic
     }
 
     fn vfio_setup(self, line: &mut Original) {
@@ -260,7 +275,9 @@ mod tests {
     /// The line as the setup that it asks for; what is open behind it. Post-setup is skipped where
     /// the line does not say a word of it.
     fn told(line: &str) -> String {
-        let post = ["post-setup", "zram-swap", "auto-xorg"].iter().any(|word| line.contains(word));
+        let post = ["post-setup", "zram-swap", "auto-xorg", "hooks", "dynamic"]
+            .iter()
+            .any(|word| line.contains(word));
         let skipped = format!("{line} --skip-post-setup");
         let line = if post || line.is_empty() { line } else { &skipped };
         let line = read(line).unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -285,7 +302,11 @@ mod tests {
         let fixed =
             |place: &str, parse: &str| format!("[static] place = \"{place}\" parse = \"{parse}\"");
         for (line, asked) in [
-            ("", "open: {Selection, How, Hugepages, Cpu, Evdev, ZramSwap, AutoXorg}".to_owned()),
+            (
+                "",
+                "open: {Selection, How, Hugepages, Cpu, Evdev, ZramSwap, AutoXorg, Guests}"
+                    .to_owned(),
+            ),
             ("-q", "open: {Selection, How, Hugepages, Cpu, Evdev}".to_owned()),
             ("-h 1G 16 --skip-vfio-setup", pre.to_owned()),
             ("--hugepages 1G 16 --skip-vfio-setup -q", pre.to_owned()),
@@ -339,7 +360,7 @@ mod tests {
             (
                 "--uninstall-pre-setup --uninstall-vfio-setup --uninstall-post-setup",
                 "hugepages = \"off\" cpu = \"off\" evdev = \"off\" multiboot = \"off\" static = \"off\" \
-                 zram-swap = \"off\" auto-xorg = \"off\""
+                 zram-swap = \"off\" auto-xorg = \"off\" libvirt-hooks = \"off\" dynamic = \"off\""
                     .to_owned(),
             ),
             (
@@ -353,6 +374,11 @@ mod tests {
                 "[cpu]  [zram-swap]  [auto-xorg] order = \"last\" vendor = \"amd\"".to_owned(),
             ),
             ("--auto-xorg --skip-pre-setup --skip-vfio-setup", "[auto-xorg]".to_owned()),
+            (
+                "--libvirt-hooks --dynamic --skip-pre-setup --skip-vfio-setup",
+                "[libvirt-hooks]  [dynamic]".to_owned(),
+            ),
+            ("--hooks --skip-pre-setup --skip-vfio-setup", "[libvirt-hooks]".to_owned()),
         ] {
             assert_eq!(told(line), asked, "{line}");
         }
@@ -377,8 +403,7 @@ mod tests {
             ("--audio-loopback", "this version does not have `--audio-loopback` yet"),
             ("--auto-xorg ati", "`ati` is neither a place nor a vendor"),
             ("--auto-xorg --uninstall-post-setup", "cannot be used with"),
-            ("--hooks --skip-vfio-setup", "this version does not have `--hooks` yet"),
-            ("--libvirt-hooks", "this version does not have `--libvirt-hooks` yet"),
+            ("--libvirt-hooks --skip-post-setup", "cannot be used with"),
             ("--looking-glass", "this version does not have `--looking-glass` yet"),
             ("--scream -q", "this version does not have `--scream` yet"),
             ("--zram-swap 5/4", "`5/4` is not a fraction between 0 and 1"),

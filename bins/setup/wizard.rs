@@ -11,7 +11,8 @@ use vfio_isolcpus::Request;
 use vfio_post::{auto_xorg::Order, zram::Sizes};
 
 use crate::{
-    AutoXorg, Cpu, Evdev, Hugepages, Multiboot, Original, Place, Setup, Static, Wanted, ZramSwap,
+    AutoXorg, Cpu, Dynamic, Evdev, Hugepages, LibvirtHooks, Multiboot, Original, Place, Setup,
+    Static, Wanted, ZramSwap,
 };
 
 /// A question.
@@ -31,6 +32,8 @@ pub enum Step {
     ZramSwap,
     /// Which card the desktop uses.
     AutoXorg,
+    /// What is done while guests run.
+    Guests,
 }
 
 impl Step {
@@ -44,6 +47,7 @@ impl Step {
             Self::Evdev => "--evdev",
             Self::ZramSwap => "--zram-swap default",
             Self::AutoXorg => "--auto-xorg first",
+            Self::Guests => "--libvirt-hooks, and --dynamic",
         }
     }
 }
@@ -99,6 +103,7 @@ impl Wizard<'_> {
                 Step::Evdev => self.evdev().map(Some),
                 Step::ZramSwap => self.zram_swap(),
                 Step::AutoXorg => self.auto_xorg().map(Some),
+                Step::Guests => self.guests().map(Some),
             };
             back = match answer? {
                 Some(Answer::Is(())) => false,
@@ -339,6 +344,25 @@ impl Wizard<'_> {
         };
         let words = |order| AutoXorg { order: Some(order), ..AutoXorg::default() };
         self.setup.auto_xorg = order.map(words).map(Wanted::On);
+        Ok(Answer::Is(()))
+    }
+
+    fn guests(&mut self) -> Result<Answer<()>, Failure> {
+        self.cx.say("While a guest runs, its CPUs can be its own, and the machine stay awake. Its");
+        self.cx.say("devices can be taken when it starts, and be the host's again afterwards.");
+        let items = [
+            "Leave guests to libvirt",
+            "CPUs, memory and sleep follow the guest",
+            "These, and its devices come and go with it",
+        ];
+        let items = items.map(str::to_owned);
+        let (hooks, dynamic) = match self.cx.choose("While guests run?", &items, 0)? {
+            Answer::Back => return Ok(Answer::Back),
+            Answer::Is(0) => (false, false),
+            Answer::Is(at) => (true, at > 1),
+        };
+        self.setup.libvirt_hooks = hooks.then_some(Wanted::On(LibvirtHooks {}));
+        self.setup.dynamic = dynamic.then_some(Wanted::On(Dynamic {}));
         Ok(Answer::Is(()))
     }
 

@@ -23,7 +23,7 @@ const BACK: &str = "\x1b[A\x1b[A\r";
 const CTRL_C: &str = "\x03";
 
 /// The questions in their order.
-const QUESTIONS: [&str; 7] = [
+const QUESTIONS: [&str; 8] = [
     "Which devices are for guests?",
     "Which entry boots by itself?",
     "Memory for guests?",
@@ -31,6 +31,7 @@ const QUESTIONS: [&str; 7] = [
     "Keyboard and mouse for guests?",
     "Compressed swap?",
     "Which card for the desktop?",
+    "While guests run?",
 ];
 
 struct Somebody {
@@ -202,7 +203,7 @@ fn back_leads_to_the_question_before() {
     let dir = tempfile::tempdir().unwrap();
     let root = machine(dir.path());
     let mut person = Somebody::at(&root, &["setup"]);
-    for question in &QUESTIONS[..6] {
+    for question in &QUESTIONS[..7] {
         person.sees(question);
         person.types(ENTER);
     }
@@ -303,7 +304,7 @@ fn b16a_a_question_without_a_choice_is_passed_over_in_both_directions() {
     // Its only input device is a keyboard: there is no mouse to share.
     let root = machine_of(dir.path(), "two-gpus");
     let mut person = Somebody::at(&root, &["setup"]);
-    person.sees("Step 1 of 6");
+    person.sees("Step 1 of 7");
     person.sees(QUESTIONS[0]);
     // No devices for guests: the question how they get them has no sense.
     person.types(&format!("{}{ENTER}", DOWN.repeat(4)));

@@ -79,6 +79,24 @@ pub fn in_directory(dir: Option<&Path>) -> Result<Vec<Program>, Failure> {
     Ok(found)
 }
 
+/// A program of ours that is no command: in `dir`, or beside this one, or where that is installed.
+///
+/// # Errors
+///
+/// It is in neither place; as root, somebody else could have put it there.
+pub fn helper(dir: Option<&Path>, file: &str) -> Result<Program, Failure> {
+    let me = dispatcher().path;
+    let dir = dir.or_else(|| me.parent()).unwrap_or(Path::new("."));
+    let places = vec![dir.to_path_buf(), dir.join("../libexec/deploy-vfio")];
+    let Some(path) = first(places, file) else {
+        let what = format!("the program `{file}` is not installed");
+        let help = ["`deploy-vfio install` puts it in place, with all the others"];
+        return Err(Usage::refused(what, &help).into());
+    };
+    safe(&path)?;
+    Ok(Program { name: file.to_owned(), path })
+}
+
 /// What the file of a program holds.
 ///
 /// # Errors

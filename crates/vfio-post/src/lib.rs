@@ -4,4 +4,5 @@
 //! and taken back by an undo. What runs on the machine is an asset.
 
 pub mod auto_xorg;
+pub mod hook;
 pub mod zram;

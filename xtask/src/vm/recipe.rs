@@ -33,10 +33,13 @@ const PACKAGES: &[&str] = &[
     "initramfs-tools",
     "iproute2",
     "kmod",
+    "libvirt-clients",
+    "libvirt-daemon-system",
     "linux-image-amd64",
     "lsb-release",
     "pci.ids",
     "pciutils",
+    "qemu-system-x86",
     "systemd-sysv",
     "udev",
     "xserver-xorg-core",
@@ -89,6 +92,17 @@ const MASKED: &[&str] = &[
     "systemd-tmpfiles-clean.timer",
 ];
 
+/// Units that one scenario starts.
+const DISABLED: &[&str] = &[
+    "libvirt-guests.service",
+    "libvirtd.service",
+    "libvirtd.socket",
+    "libvirtd-admin.socket",
+    "libvirtd-ro.socket",
+    "virtlockd.socket",
+    "virtlogd.socket",
+];
+
 /// Units that are started at boot.
 const ENABLED: &[&str] = &["agent.service", "systemd-networkd.service"];
 
@@ -124,7 +138,7 @@ const FILES: &[(&str, &str)] = &[
 /// Tells disks of different recipes apart; also part of the cache's directory name.
 pub fn key() -> String {
     let mut hasher = DefaultHasher::new();
-    (VERSION, SIZE, UUID, CMDLINE, PACKAGES, AT_HAND, LEFT_OUT, MASKED, ENABLED, FILES)
+    (VERSION, SIZE, UUID, CMDLINE, PACKAGES, AT_HAND, LEFT_OUT, MASKED, DISABLED, ENABLED, FILES)
         .hash(&mut hasher);
     format!("{:016x}", hasher.finish())
 }
@@ -148,6 +162,8 @@ pub fn cook(root: &Path) -> Result<()> {
     }
     let mut chroot = host::command("chroot");
     host::run(chroot.arg(root).args(["systemctl", "--quiet", "enable"]).args(ENABLED))?;
+    let mut chroot = host::command("chroot");
+    host::run(chroot.arg(root).args(["systemctl", "--quiet", "disable"]).args(DISABLED))?;
     first_initrd(root)
 }
 

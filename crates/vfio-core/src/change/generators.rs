@@ -13,6 +13,8 @@ use crate::{
     },
 };
 
+/// Those of libvirt that run hooks of QEMU's guests: everything in one, or a daemon for each driver.
+const DAEMONS: [&str; 2] = ["libvirtd.service", "virtqemud.service"];
 const DIRECTORIES: &[&str] = &["usr/sbin", "usr/bin", "sbin", "bin"];
 
 /// One run of a program inside the root.
@@ -45,6 +47,7 @@ pub(crate) fn calls(root: &Root, what: Rebuild, tag: &str) -> Result<Vec<Call>> 
         Rebuild::Initramfs => initramfs(root, tag),
         Rebuild::Units => Ok(units(root)),
         Rebuild::AppArmor => Ok(apparmor(root)),
+        Rebuild::Hooks => Ok(hooks(root)),
     }
 }
 
@@ -175,6 +178,24 @@ fn apparmor(root: &Root) -> Vec<Call> {
     there.map(call).collect()
 }
 
+/// A daemon that runs looks for hooks when it begins and when it is told to, never by itself.
+fn hooks(root: &Root) -> Vec<Call> {
+    let Some(systemctl) = program(root, "systemctl").filter(|_| root.is_host()) else {
+        return Vec::new();
+    };
+    let runs = |daemon: &&str| {
+        // Where systemd keeps the invocation of each unit that is active.
+        root.link(&format!("run/systemd/units/invocation:{daemon}")).is_ok_and(|id| id.is_some())
+    };
+    let call = |daemon: &str| {
+        // What `reload` does with them, but for the program `kill`, which may be missing.
+        let words = ["kill", "--signal=HUP", "--kill-who=main", daemon];
+        let arguments = words.map(str::to_owned).to_vec();
+        at_once(systemctl.clone(), arguments, &format!("reloading {daemon}"))
+    };
+    DAEMONS.iter().copied().filter(|daemon| runs(daemon)).map(call).collect()
+}
+
 /// The call that checks a staged boot menu, where there is a checker.
 pub(crate) fn check(root: &Root, staged: &str) -> Option<Call> {
     let names = ["grub-script-check", "grub2-script-check"];
@@ -197,6 +218,8 @@ pub(crate) fn by_hand(root: &Root, what: Rebuild) -> Vec<String> {
         Rebuild::Units => "systemctl daemon-reload".to_owned(),
         Rebuild::AppArmor if !root.is_host() => return Vec::new(),
         Rebuild::AppArmor => "systemctl reload apparmor".to_owned(),
+        Rebuild::Hooks if !root.is_host() => return Vec::new(),
+        Rebuild::Hooks => format!("systemctl try-reload-or-restart {}", DAEMONS.join(" ")),
         Rebuild::Initramfs if has("dracut") && !has("update-initramfs") => {
             "dracut --regenerate-all --force".to_owned()
         }

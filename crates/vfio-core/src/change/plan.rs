@@ -60,6 +60,8 @@ pub enum Rebuild {
     Units,
     /// Loaded AppArmor profiles (`apparmor_parser`).
     AppArmor,
+    /// Whether libvirt's daemons know that there are hooks (SIGHUP).
+    Hooks,
     /// The initial RAM file systems (`mkinitramfs` and its kin).
     Initramfs,
     /// The boot menu (`update-grub`).
@@ -71,6 +73,7 @@ impl fmt::Display for Rebuild {
         f.write_str(match self {
             Self::Units => "systemd's units",
             Self::AppArmor => "the AppArmor profiles",
+            Self::Hooks => "what libvirt knows of its hooks",
             Self::Initramfs => "the initramfs",
             Self::BootMenu => "the boot menu",
         })
@@ -84,6 +87,7 @@ impl Rebuild {
         const SOURCES: &[(&str, Rebuild)] = &[
             ("etc/systemd/", Rebuild::Units),
             ("etc/apparmor.d/", Rebuild::AppArmor),
+            ("etc/libvirt/hooks/", Rebuild::Hooks),
             ("etc/initramfs-tools/", Rebuild::Initramfs),
             ("etc/dracut.conf.d/", Rebuild::Initramfs),
             ("etc/mkinitcpio", Rebuild::Initramfs),
@@ -109,6 +113,7 @@ mod tests {
             ("etc/initramfs-tools/scripts/init-top/deploy-vfio", Some(Rebuild::Initramfs)),
             ("etc/apparmor.d/local/abstractions/libvirt-qemu", Some(Rebuild::AppArmor)),
             ("etc/libvirt/qemu.conf", None),
+            ("etc/libvirt/hooks/qemu.d/50-deploy-vfio", Some(Rebuild::Hooks)),
             ("etc/deploy-vfio/hooks.toml", None),
         ] {
             assert_eq!(Rebuild::after(path), rebuild, "{path}");

@@ -22,7 +22,7 @@ use crate::{
 
 /// Rebuilds whose result is a file in the order of building; the others take effect at once.
 const BUILT: [Rebuild; 2] = [Rebuild::Initramfs, Rebuild::BootMenu];
-const LIVE: [Rebuild; 2] = [Rebuild::Units, Rebuild::AppArmor];
+const LIVE: [Rebuild; 3] = [Rebuild::Units, Rebuild::AppArmor, Rebuild::Hooks];
 
 /// A part of an operation on its way.
 pub(crate) struct Run<'a> {

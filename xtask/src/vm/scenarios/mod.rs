@@ -3,6 +3,7 @@
 mod checks;
 mod everything;
 mod fixed;
+mod guests;
 mod later;
 mod multiboot;
 mod refusals;
@@ -56,6 +57,11 @@ pub const ALL: &[Scenario] = &[
         name: "swap",
         about: "compressed swap by a unit of ours and by systemd-zram-generator: sizes, limit, a hog",
         run: swap::run,
+    },
+    Scenario {
+        name: "guests",
+        about: "guests of a real libvirt: their devices, the host's CPUs, odd names, a killed hook",
+        run: guests::run,
     },
     Scenario {
         name: "later",

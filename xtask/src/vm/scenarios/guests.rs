@@ -1,0 +1,160 @@
+//! Guests of a real libvirt and a real QEMU: what happens when they start, run beside each other and
+//! stop.
+
+use anyhow::{Result, ensure};
+
+use super::checks::{DRM, VFIO, works};
+use crate::vm::facts::difference;
+use crate::vm::guest::Guest;
+use crate::vm::rig::Rig;
+use crate::vm::topology::{Card, Machine};
+
+/// A name that every shell, unit and path could stumble over.
+const ODD: &str = r#"win 10-"x"'$(reboot)`"#;
+/// It as a part of a unit's name.
+const ODD_UNIT: &str = r"win\x2010\x2d\x22x\x22\x27\x24\x28reboot\x29\x60";
+const UNITS: [&str; 3] = ["init.scope", "system.slice", "user.slice"];
+
+/// Deployed, guests in every order, taken back.
+pub fn run(rig: &mut Rig<'_>) -> Result<()> {
+    let mut a = rig.boot(&Machine::a())?;
+    a.ok("systemctl start virtlogd.socket libvirtd.service && virsh --quiet version")?;
+    let etc = a.etc_fingerprint()?;
+    a.ok("deploy-vfio libvirt-hooks --yes")?;
+    a.ok("deploy-vfio dynamic --yes")?;
+    define(&mut a)?;
+
+    overlap(&mut a)?;
+    again_and_again(&mut a)?;
+    held(&mut a)?;
+    killed(&mut a)?;
+    works(&mut a)?;
+
+    a.ok(&format!("virsh undefine devices && virsh undefine {}", quoted(ODD)))?;
+    a.ok("deploy-vfio undo --all --yes")?;
+    let now = a.etc_fingerprint()?;
+    ensure!(now == etc, "undo left /etc different:\n{}", difference(&etc, &now));
+    a.ok("! test -e /usr/local/lib/deploy-vfio")?;
+    a.power_off()?;
+    Ok(())
+}
+
+/// One guest with the second card and a NIC, one with an odd name; both pinned. A name that leads to
+/// another directory is libvirt's to refuse.
+fn define(a: &mut Guest) -> Result<()> {
+    let mut devices = String::new();
+    for card in [Card::SecondVga, Card::Nic(1)] {
+        let address = a.address(card)?;
+        let bus = address.get(5..7).unwrap_or_default().to_owned();
+        devices += &format!(
+            "<hostdev mode='subsystem' type='pci' managed='yes'><source>\
+             <address domain='0x0000' bus='0x{bus}' slot='0x00' function='0x0'/></source></hostdev>"
+        );
+    }
+    a.write("/root/devices.xml", "0644", &domain("devices", 1, &devices))?;
+    let odd = ODD.replace('"', "&quot;").replace('\'', "&apos;");
+    a.write("/root/odd.xml", "0644", &domain(&odd, 2, ""))?;
+    a.write("/root/path.xml", "0644", &domain("../x", 3, ""))?;
+    a.ok("virsh define /root/devices.xml && virsh define /root/odd.xml")?;
+    a.fails("virsh define /root/path.xml", 1).map(|_| ())
+}
+
+fn domain(name: &str, cpu: u32, devices: &str) -> String {
+    format!(
+        "<domain type='qemu'><name>{name}</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>\
+         <cputune><vcpupin vcpu='0' cpuset='{cpu}'/></cputune>\
+         <os><type arch='x86_64' machine='q35'>hvm</type></os><features><acpi/></features>\
+         <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>{devices}\
+         <memballoon model='none'/></devices></domain>\n"
+    )
+}
+
+fn quoted(name: &str) -> String {
+    format!("'{}'", name.replace('\'', r"'\''"))
+}
+
+/// Two guests beside each other, and a daemon that begins anew meanwhile.
+fn overlap(a: &mut Guest) -> Result<()> {
+    allowed(a, "")?;
+    a.ok("virsh start devices")?;
+    on(a, [VFIO, VFIO])?;
+    allowed(a, "0 2-3")?;
+    a.ok("systemctl is-active deploy-vfio-nosleep@devices.service")?;
+    a.ok(&format!("virsh start {}", quoted(ODD)))?;
+    allowed(a, "0 3")?;
+    let unit = format!("deploy-vfio-nosleep@{ODD_UNIT}.service");
+    a.ok(&format!("systemctl is-active '{unit}'"))?;
+    let weight = "systemctl show -P CPUWeight 'machine-qemu*devices.scope'";
+    ensure!(a.ok(weight)? == "1000", "QEMU's share");
+
+    a.ok("systemctl restart libvirtd.service")?;
+    ensure!(a.ok("virsh list --name | grep -c .")? == "2", "guests did not outlive the daemon");
+    allowed(a, "0 3")?;
+    a.ok("virsh destroy devices")?;
+    allowed(a, "0-1 3")?;
+    on(a, [DRM, "e1000e"])?;
+    a.ok(&format!("virsh destroy {}", quoted(ODD)))?;
+    allowed(a, "")?;
+    a.fails(&format!("systemctl is-active '{unit}'"), 3).map(|_| ())
+}
+
+/// The devices come back each time, with what hangs on them.
+fn again_and_again(a: &mut Guest) -> Result<()> {
+    let card = a.address(Card::SecondVga)?;
+    for _ in 0..3 {
+        a.ok("virsh start devices")?;
+        on(a, [VFIO, VFIO])?;
+        a.ok("virsh destroy devices")?;
+        on(a, [DRM, "e1000e"])?;
+        a.ok(&format!("ls /sys/bus/pci/devices/{card}/drm"))?;
+    }
+    Ok(())
+}
+
+/// A process has the card open: it is named, and nothing is taken.
+fn held(a: &mut Guest) -> Result<()> {
+    let card = a.address(Card::SecondVga)?;
+    let node = a.ok(&format!("basename /sys/bus/pci/devices/{card}/drm/card*"))?;
+    a.ok(&format!(
+        "systemd-run --quiet --unit=holder sh -c 'exec 9</dev/dri/{node}; exec sleep 999'"
+    ))?;
+    let refused = a.fails("sleep 1; virsh start devices", 1)?;
+    let told = format!("{card} is in use: sleep (process");
+    ensure!(refused.contains(&told) && refused.contains(&node), "{refused}");
+    on(a, [DRM, "e1000e"])?;
+    allowed(a, "")?;
+    a.ok("systemctl stop holder").map(|_| ())
+}
+
+/// The hook is killed while it takes devices: whatever libvirt makes of it, everything is back.
+fn killed(a: &mut Guest) -> Result<()> {
+    for pause in ["0", "0.02", "0.05", "0.1", "0.2"] {
+        let wait = "until pid=$(pgrep -n guest-hook); do :; done";
+        let kill = format!("timeout 30 bash -c '{wait}; sleep {pause}; kill -KILL $pid'");
+        a.run(&format!("{kill} & virsh start devices; wait; virsh destroy devices"))?;
+        on(a, [DRM, "e1000e"])?;
+        allowed(a, "")?;
+        a.ok("! grep devices /run/deploy-vfio/guests.json")?;
+    }
+    a.ok("virsh start devices && virsh destroy devices").map(|_| ())
+}
+
+/// The drivers of the second card and of the second NIC.
+fn on(a: &mut Guest, wanted: [&str; 2]) -> Result<()> {
+    let drivers = a.drivers()?;
+    let has = [Card::SecondVga, Card::Nic(1)];
+    for (card, wanted) in has.into_iter().zip(wanted) {
+        let driver = &drivers[&a.address(card)?];
+        ensure!(driver == wanted, "{card:?} is on `{driver}`, not on `{wanted}`");
+    }
+    Ok(())
+}
+
+/// The CPUs that the host's programs keep to; empty for all.
+fn allowed(a: &mut Guest, cpus: &str) -> Result<()> {
+    for unit in UNITS {
+        let is = a.ok(&format!("systemctl show -P AllowedCPUs {unit}"))?;
+        ensure!(is == cpus, "{unit} may use `{is}`, not `{cpus}`");
+    }
+    Ok(())
+}
