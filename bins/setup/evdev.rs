@@ -2,12 +2,12 @@
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use vfio_cli::{Context, Failure, Usage};
 use vfio_core::{change::Draft, host::Machine};
 use vfio_evdev::{Device, FRAGMENT, Form, Request, Setup, Toggle, Wish};
 
-use crate::{Wanted, declared::DECLARED, words::maybe};
+use crate::{Wanted, declared::DECLARED, for_guest::ForGuest, words::maybe};
 
 const MORE: &str = "\
 A guest gets the host's own keyboard and mouse, and a key hands them over and back: a KVM switch
@@ -68,18 +68,12 @@ impl Evdev {
     }
 }
 
-/// What somebody has to put into a guest's definition, after the plan is carried out.
-pub(crate) struct Guest {
-    setup: Setup,
-    xml: String,
-}
-
 pub(crate) fn plan(
     cx: &Context,
     draft: &mut Draft<'_>,
     machine: &Machine,
     wanted: &Wanted<Evdev>,
-) -> Result<Option<Guest>, Failure> {
+) -> Result<Option<ForGuest>, Failure> {
     let declared = draft.bytes(&format!("{DECLARED}/evdev.toml"))?.is_some();
     if declared && draft.bytes(FRAGMENT)?.is_none() {
         let gone = format!("/{FRAGMENT}, which says what of the system's files is ours, is gone");
@@ -92,39 +86,19 @@ pub(crate) fn plan(
         Wanted::Off => Request::Off,
     };
     let setup = vfio_evdev::plan(draft, &machine.inputs, &machine.libvirt, &request)?;
-    let guest = |setup: Setup| {
-        let xml = vfio_evdev::xml(&setup, machine.libvirt.version);
-        Guest { setup, xml }
-    };
-    Ok(setup.map(guest))
+    Ok(setup.map(|setup| for_guest(&setup, machine)))
 }
 
-impl Guest {
-    /// What `--json` says beside the outcome.
-    pub(crate) fn data(&self) -> Map<String, Value> {
-        let device = |device: &Device| json!({ "path": device.path, "keyboard": device.keyboard });
-        let devices: Vec<Value> = self.setup.devices.iter().map(device).collect();
-        let evdev = json!({
-            "devices": devices,
-            "toggle": self.setup.toggle.to_string(),
-            "xml": { "inside": self.inside(), "text": self.xml },
-        });
-        Map::from_iter([("evdev".to_owned(), evdev)])
-    }
-
-    /// The same for people.
-    pub(crate) fn tell(&self, cx: &Context) {
-        if !cx.global().json {
-            let inside = self.inside();
-            cx.say(format!("For the guest's XML (`virsh edit`), inside <{inside}>:"));
-            cx.print(self.xml.trim_end());
-        }
-    }
-
-    fn inside(&self) -> &'static str {
-        match self.setup.form {
+fn for_guest(setup: &Setup, machine: &Machine) -> ForGuest {
+    let device = |device: &Device| json!({ "path": device.path, "keyboard": device.keyboard });
+    let devices: Vec<Value> = setup.devices.iter().map(device).collect();
+    ForGuest {
+        feature: "evdev",
+        data: json!({ "devices": devices, "toggle": setup.toggle.to_string() }),
+        inside: match setup.form {
             Form::Native => "devices",
             Form::CommandLine => "domain",
-        }
+        },
+        xml: vfio_evdev::xml(setup, machine.libvirt.version),
     }
 }

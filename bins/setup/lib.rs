@@ -12,19 +12,21 @@ mod declared;
 mod drivers;
 mod evdev;
 mod fixed;
+mod for_guest;
 mod groups;
 mod guests;
 mod hugepages;
 pub mod installation;
+mod looking_glass;
 mod multiboot;
 mod original;
+mod scream;
 mod wanted;
 pub mod wizard;
 mod words;
 mod zram_swap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use vfio_cli::{Context, Failure, Usage};
 use vfio_core::{Root, change::Draft, host::Machine};
 
@@ -37,13 +39,15 @@ pub use fixed::{Place, Static};
 pub use groups::{groups_table, reasons};
 pub use guests::{Dynamic, HOOK, LibvirtHooks};
 pub use hugepages::Hugepages;
+pub use looking_glass::LookingGlass;
 pub use multiboot::Multiboot;
 pub use original::Original;
+pub use scream::Scream;
 pub use wanted::Wanted;
 pub use wizard::Step;
 pub use zram_swap::ZramSwap;
 
-use evdev::Guest;
+use for_guest::ForGuest;
 
 /// What a machine is to be: the words of each feature; `None` leaves a feature as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +80,12 @@ pub struct Setup {
     /// `deploy-vfio dynamic`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dynamic: Option<Wanted<Dynamic>>,
+    /// `deploy-vfio looking-glass`.
+    #[serde(default, rename = "looking-glass", skip_serializing_if = "Option::is_none")]
+    pub looking_glass: Option<Wanted<LookingGlass>>,
+    /// `deploy-vfio scream`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scream: Option<Wanted<Scream>>,
 }
 
 impl Setup {
@@ -112,11 +122,9 @@ impl Setup {
             Some(Wanted::Off) => draft.remove(vfio_database::FILE),
             None => {}
         }
-        let Some(guest) = self.plan(cx, &mut draft, &machine)? else {
-            return finish(cx, draft, &machine);
-        };
-        finish_with(cx, draft, &machine, &guest.data())?;
-        guest.tell(cx);
+        let for_guest = self.plan(cx, &mut draft, &machine)?;
+        finish_with(cx, draft, &machine, &for_guest)?;
+        ForGuest::tell(&for_guest, cx);
         Ok(())
     }
 
@@ -127,8 +135,8 @@ impl Setup {
         cx: &Context,
         draft: &mut Draft<'_>,
         machine: &Machine,
-    ) -> Result<Option<Guest>, Failure> {
-        let mut guest = None;
+    ) -> Result<Vec<ForGuest>, Failure> {
+        let mut for_guest = Vec::new();
         if let Some(wanted) = &self.hugepages {
             hugepages::plan(draft, machine, wanted)?;
             declared::declare(draft, "hugepages", wanted)?;
@@ -138,7 +146,7 @@ impl Setup {
             declared::declare(draft, "cpu", wanted)?;
         }
         if let Some(wanted) = &self.evdev {
-            guest = evdev::plan(cx, draft, machine, wanted)?;
+            for_guest.extend(evdev::plan(cx, draft, machine, wanted)?);
             declared::declare(draft, "evdev", wanted)?;
         }
         if let Some(wanted) = &self.multiboot {
@@ -155,6 +163,18 @@ impl Setup {
                 declared::forget(draft, "multiboot");
             }
         }
+        self.plan_post(cx, draft, machine, &mut for_guest)?;
+        Ok(for_guest)
+    }
+
+    /// The same for what comes after the setup.
+    fn plan_post(
+        &self,
+        cx: &Context,
+        draft: &mut Draft<'_>,
+        machine: &Machine,
+        for_guest: &mut Vec<ForGuest>,
+    ) -> Result<(), Failure> {
         let deployed = zram_swap::deployed(draft, self)?.map(Wanted::On);
         if let Some(wanted) = self.zram_swap.as_ref().or(deployed.as_ref()) {
             zram_swap::plan(cx, draft, machine, wanted)?;
@@ -172,7 +192,15 @@ impl Setup {
             guests::plan_dynamic(draft, wanted)?;
             declared::declare(draft, "dynamic", wanted)?;
         }
-        Ok(guest)
+        if let Some(wanted) = &self.looking_glass {
+            for_guest.extend(looking_glass::plan(cx, draft, wanted)?);
+            declared::declare(draft, "looking-glass", wanted)?;
+        }
+        if let Some(wanted) = &self.scream {
+            for_guest.extend(scream::plan(cx, draft, wanted)?);
+            declared::declare(draft, "scream", wanted)?;
+        }
+        Ok(())
     }
 }
 
@@ -182,18 +210,18 @@ impl Setup {
 ///
 /// Fragments that cannot be rendered, and what the engine refuses.
 pub fn finish(cx: &Context, draft: Draft<'_>, machine: &Machine) -> Result<(), Failure> {
-    finish_with(cx, draft, machine, &Map::new())
+    finish_with(cx, draft, machine, &[])
 }
 
-/// The same with `data` in what `--json` prints.
+/// The same with what guests need in what `--json` prints.
 fn finish_with(
     cx: &Context,
     mut draft: Draft<'_>,
     machine: &Machine,
-    data: &Map<String, Value>,
+    for_guest: &[ForGuest],
 ) -> Result<(), Failure> {
     vfio_grub::render(&mut draft, &machine.boot)?;
     let expected = vfio_grub::Expected::of(&draft)?;
     let verify = |root: &Root, staged: &_| vfio_grub::verify(root, staged, &expected);
-    cx.commit_with(draft, Some(&verify), data)
+    cx.commit_with(draft, Some(&verify), &ForGuest::data(for_guest))
 }

@@ -9,10 +9,11 @@ use std::collections::BTreeSet;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, error::ErrorKind};
 use vfio_iommu::{Allow, Choice, Selection};
+use vfio_post::looking_glass::Screen;
 
 use crate::{
-    AutoXorg, Cpu, Drivers, Dynamic, Evdev, Hugepages, LibvirtHooks, Multiboot, Place, Setup,
-    Static, Step, Wanted, ZramSwap,
+    AutoXorg, Cpu, Drivers, Dynamic, Evdev, Hugepages, LibvirtHooks, LookingGlass, Multiboot,
+    Place, Scream, Setup, Static, Step, Wanted, ZramSwap,
 };
 
 const PRE_SETUP: &str = "Pre-setup";
@@ -110,6 +111,12 @@ struct Options {
     /// Take devices when guests start, and give them back
     #[arg(long, help_heading = POST_SETUP)]
     dynamic: bool,
+    /// Show a guest's screen in a window, of this size
+    #[arg(long, num_args = 0..=1, value_name = "WIDTHxHEIGHT", help_heading = POST_SETUP)]
+    looking_glass: Option<Option<Screen>>,
+    /// Hear a Windows guest
+    #[arg(long, help_heading = POST_SETUP)]
+    scream: bool,
     /// Leave post-setup as it is
     #[arg(long, help_heading = POST_SETUP, conflicts_with_all = POST)]
     skip_post_setup: bool,
@@ -121,10 +128,11 @@ struct Options {
 
 const PRE: [&str; 3] = ["cpu", "evdev", "hugepages"];
 const VFIO: [&str; 3] = ["multiboot", "fixed", "parse"];
-const POST: [&str; 4] = ["auto_xorg", "dynamic", "libvirt_hooks", "zram_swap"];
+const POST: [&str; 6] =
+    ["auto_xorg", "dynamic", "libvirt_hooks", "looking_glass", "scream", "zram_swap"];
 
 /// Options of the original's post-setup that this version does not have yet.
-const LATER: [&str; 3] = ["audio-loopback", "looking-glass", "scream"];
+const LATER: [&str; 1] = ["audio-loopback"];
 
 /// What the original's command line asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -218,9 +226,14 @@ impl Options {
             line.setup.auto_xorg = Some(Wanted::Off);
             line.setup.libvirt_hooks = Some(Wanted::Off);
             line.setup.dynamic = Some(Wanted::Off);
+            line.setup.looking_glass = Some(Wanted::Off);
+            line.setup.scream = Some(Wanted::Off);
         } else if self.names_post_setup() {
             line.setup.libvirt_hooks = self.libvirt_hooks.then_some(Wanted::On(LibvirtHooks {}));
             line.setup.dynamic = self.dynamic.then_some(Wanted::On(Dynamic {}));
+            let window = |screen| Wanted::On(LookingGlass { screen, ..LookingGlass::default() });
+            line.setup.looking_glass = self.looking_glass.map(window);
+            line.setup.scream = self.scream.then(|| Wanted::On(Scream::default()));
             let swap = self.zram_swap.as_deref().map(ZramSwap::from_words).transpose();
             line.setup.zram_swap = swap.map_err(wrong)?.map(Wanted::On);
             let card = self.auto_xorg.as_deref().map(AutoXorg::from_words).transpose();
@@ -233,6 +246,7 @@ impl Options {
 
     fn names_post_setup(&self) -> bool {
         let words = self.zram_swap.is_some() || self.auto_xorg.is_some();
+        let words = words || self.looking_glass.is_some() || self.scream;
         words || self.libvirt_hooks || self.dynamic
     }
 
@@ -275,9 +289,10 @@ mod tests {
     /// The line as the setup that it asks for; what is open behind it. Post-setup is skipped where
     /// the line does not say a word of it.
     fn told(line: &str) -> String {
-        let post = ["post-setup", "zram-swap", "auto-xorg", "hooks", "dynamic"]
-            .iter()
-            .any(|word| line.contains(word));
+        let post =
+            ["post-setup", "zram-swap", "auto-xorg", "hooks", "dynamic", "looking", "scream"]
+                .iter()
+                .any(|word| line.contains(word));
         let skipped = format!("{line} --skip-post-setup");
         let line = if post || line.is_empty() { line } else { &skipped };
         let line = read(line).unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -360,7 +375,8 @@ mod tests {
             (
                 "--uninstall-pre-setup --uninstall-vfio-setup --uninstall-post-setup",
                 "hugepages = \"off\" cpu = \"off\" evdev = \"off\" multiboot = \"off\" static = \"off\" \
-                 zram-swap = \"off\" auto-xorg = \"off\" libvirt-hooks = \"off\" dynamic = \"off\""
+                 zram-swap = \"off\" auto-xorg = \"off\" libvirt-hooks = \"off\" dynamic = \"off\" \
+                 looking-glass = \"off\" scream = \"off\""
                     .to_owned(),
             ),
             (
@@ -378,6 +394,11 @@ mod tests {
                 "--libvirt-hooks --dynamic --skip-pre-setup --skip-vfio-setup",
                 "[libvirt-hooks]  [dynamic]".to_owned(),
             ),
+            (
+                "--looking-glass 2560x1440 --scream --skip-pre-setup --skip-vfio-setup",
+                "[looking-glass] screen = \"2560x1440\"  [scream]".to_owned(),
+            ),
+            ("--looking-glass -c --skip-vfio-setup", "[cpu]  [looking-glass]".to_owned()),
             ("--hooks --skip-pre-setup --skip-vfio-setup", "[libvirt-hooks]".to_owned()),
         ] {
             assert_eq!(told(line), asked, "{line}");
@@ -404,8 +425,7 @@ mod tests {
             ("--auto-xorg ati", "`ati` is neither a place nor a vendor"),
             ("--auto-xorg --uninstall-post-setup", "cannot be used with"),
             ("--libvirt-hooks --skip-post-setup", "cannot be used with"),
-            ("--looking-glass", "this version does not have `--looking-glass` yet"),
-            ("--scream -q", "this version does not have `--scream` yet"),
+            ("--looking-glass big", "`big` is no screen's size"),
             ("--zram-swap 5/4", "`5/4` is not a fraction between 0 and 1"),
             ("-c --zram-swap 1/4 1/2", "`1/2` is one size too many"),
             ("--zram-swap --skip-post-setup", "cannot be used with"),

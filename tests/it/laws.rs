@@ -41,6 +41,8 @@ const COMMANDS: &[&str] = &[
     "libvirt-hooks",
     "dynamic",
     "libvirt-hooks off",
+    "looking-glass off",
+    "scream off",
     "dynamic off",
     "--libvirt-hooks --dynamic --skip-pre-setup --skip-vfio-setup",
     "--zram-swap 1/4 --hugepages 2M 64 --skip-vfio-setup",

@@ -29,6 +29,7 @@ fn readme_and_machine() -> (String, tempfile::TempDir) {
         .unwrap()
         .lay_out(dir.path())
         .unwrap();
+    fs::write(dir.path().join("etc/passwd"), "anna:x:1000:1000::/home/anna:/bin/sh\n").unwrap();
     (readme, dir)
 }
 

@@ -5,4 +5,9 @@
 
 pub mod auto_xorg;
 pub mod hook;
+pub mod looking_glass;
+pub mod scream;
+mod shared_memory;
 pub mod zram;
+
+pub use shared_memory::Error as SharedMemoryError;
