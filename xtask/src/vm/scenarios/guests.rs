@@ -19,10 +19,10 @@ const UNITS: [&str; 3] = ["init.scope", "system.slice", "user.slice"];
 pub fn run(rig: &mut Rig<'_>) -> Result<()> {
     let mut a = rig.boot(&Machine::a())?;
     a.ok("systemctl start virtlogd.socket libvirtd.service && virsh --quiet version")?;
+    define(&mut a)?;
     let etc = a.etc_fingerprint()?;
     a.ok("deploy-vfio libvirt-hooks --yes")?;
     a.ok("deploy-vfio dynamic --yes")?;
-    define(&mut a)?;
 
     overlap(&mut a)?;
     again_and_again(&mut a)?;
@@ -30,7 +30,6 @@ pub fn run(rig: &mut Rig<'_>) -> Result<()> {
     killed(&mut a)?;
     works(&mut a)?;
 
-    a.ok(&format!("virsh undefine devices && virsh undefine {}", quoted(ODD)))?;
     a.ok("deploy-vfio undo --all --yes")?;
     let now = a.etc_fingerprint()?;
     ensure!(now == etc, "undo left /etc different:\n{}", difference(&etc, &now));
@@ -128,16 +127,33 @@ fn held(a: &mut Guest) -> Result<()> {
 
 /// The hook is killed while it takes devices: whatever libvirt makes of it, everything is back.
 fn killed(a: &mut Guest) -> Result<()> {
+    a.write("/root/kill-hook", "0755", KILL_HOOK)?;
+    let mut kills = 0;
     for pause in ["0", "0.02", "0.05", "0.1", "0.2"] {
-        let wait = "until pid=$(pgrep -n guest-hook); do :; done";
-        let kill = format!("timeout 30 bash -c '{wait}; sleep {pause}; kill -KILL $pid'");
-        a.run(&format!("{kill} & virsh start devices; wait; virsh destroy devices"))?;
+        let line = format!("/root/kill-hook {pause} & virsh start devices; wait");
+        kills += u32::from(a.run(&line)?.text.contains("killed it"));
+        a.run("virsh destroy devices")?;
         on(a, [DRM, "e1000e"])?;
         allowed(a, "")?;
         a.ok("! grep devices /run/deploy-vfio/guests.json")?;
     }
+    ensure!(kills > 2, "the hook was killed {kills} times of five");
     a.ok("virsh start devices && virsh destroy devices").map(|_| ())
 }
+
+/// Waits for the hook, and for a moment more, and kills it.
+const KILL_HOOK: &str = r#"#!/bin/bash
+for i in {1..2000}; do
+    for comm in /proc/[0-9]*/comm; do
+        read -r name 2>/dev/null <$comm || continue
+        [ "$name" = guest-hook ] || continue
+        pid=${comm#/proc/}
+        sleep $1
+        kill -KILL "${pid%/comm}" && echo "killed it"
+        exit
+    done
+done
+"#;
 
 /// The drivers of the second card and of the second NIC.
 fn on(a: &mut Guest, wanted: [&str; 2]) -> Result<()> {
