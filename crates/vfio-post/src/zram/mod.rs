@@ -6,7 +6,7 @@
 //!
 //! One of two ways, never both:
 //!
-//! * systemd-zram-generator, where it is installed and knows a limit ([`generator`]): a drop-in
+//! * systemd-zram-generator, where it is installed and new enough: a drop-in
 //!   for its device `zram0`, in MiB of the memory that the plan sees;
 //! * else a unit and a program of ours, which reckon with the memory that each boot really has, and
 //!   touch no device but the one they made.
