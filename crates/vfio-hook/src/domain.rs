@@ -11,6 +11,8 @@ use crate::Error;
 /// The longest definition that is read.
 pub const LONGEST: usize = 4 << 20;
 const MOST_NODES: u32 = 100_000;
+/// The elements that name a PCI device of the host, each with its type.
+const PASSED: [(&str, &str); 3] = [("hostdev", "pci"), ("interface", "hostdev"), ("disk", "nvme")];
 
 /// A guest's definition, as far as it matters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,8 +47,12 @@ impl Domain {
         }
         let pinned = pinned(domain);
         let huge_pages = path(domain, &["memoryBacking", "hugepages"]).next().is_some();
-        let devices = path(domain, &["devices", "hostdev"])
-            .filter(|device| device.attribute("type") == Some("pci"))
+        let devices = PASSED
+            .iter()
+            .flat_map(|(element, kind)| {
+                let all = path(domain, &["devices", element]);
+                all.filter(|device| device.attribute("type") == Some(*kind))
+            })
             .flat_map(|device| path(device, &["source", "address"]))
             .map(address)
             .collect::<Result<_, _>>()?;
@@ -130,6 +136,18 @@ mod tests {
         let plain = Domain::read(b"<domain><vcpu cpuset='1-2'>2</vcpu></domain>").unwrap();
         assert_eq!(plain.pinned.to_string(), "1-2");
         assert_eq!(Domain::read(b"<domain/>").unwrap(), Domain::default());
+    }
+
+    #[test]
+    fn virtual_functions_and_nvme_disks_are_devices_too() {
+        let text = "<domain><devices><interface type='hostdev'><source>\
+            <address type='pci' domain='0x0000' bus='0x03' slot='0x10' function='0x2'/></source>\
+            </interface><interface type='network'><source network='x'/></interface>\
+            <disk type='nvme'><source type='pci'><address domain='0' bus='4' slot='0' function='0'/>\
+            </source></disk></devices></domain>";
+        let devices = Domain::read(text.as_bytes()).unwrap().devices;
+        let devices: Vec<String> = devices.iter().map(ToString::to_string).collect();
+        assert_eq!(devices, ["0000:03:10.2", "0000:04:00.0"]);
     }
 
     #[test]

@@ -23,6 +23,8 @@ const NO_SLEEP: Unit = Unit {
     name: "deploy-vfio-nosleep@.service",
     text: include_str!("../assets/deploy-vfio-nosleep@.service"),
 };
+/// Where libvirt has a file `GUEST.pid` for each guest that runs.
+const RUNNING: &str = "run/libvirt/qemu";
 /// A hook of the user's, which runs before those in `qemu.d`.
 const OTHER: &str = "etc/libvirt/hooks/qemu";
 
@@ -69,10 +71,20 @@ fn put(draft: &mut Draft<'_>, program: Vec<u8>) -> Result<()> {
 
 /// Takes the program away that nothing needs any more.
 fn remove_unused(draft: &mut Draft<'_>) -> Result<()> {
-    let needed = |path: &str| Ok::<_, vfio_core::Error>(draft.image(path)? != Image::Absent);
-    if !needed(SETTINGS)? && !needed(DYNAMIC)? {
-        draft.remove(HOOK);
-        draft.remove(PROGRAM);
+    let is_there = |path: &str| Ok::<_, vfio_core::Error>(draft.image(path)? != Image::Absent);
+    if is_there(SETTINGS)? || is_there(DYNAMIC)? {
+        return Ok(());
+    }
+    let deployed = is_there(HOOK)?;
+    draft.remove(HOOK);
+    draft.remove(PROGRAM);
+    let names = draft.root().names(RUNNING)?;
+    let guests: Vec<&str> = names.iter().filter_map(|name| name.strip_suffix(".pid")).collect();
+    if deployed && !guests.is_empty() {
+        draft.note(format!(
+            "guests run: {}; what was done for them stays until the next boot, unless they stop first",
+            guests.join(", ")
+        ));
     }
     Ok(())
 }
