@@ -42,9 +42,13 @@ vm:
 libvirt *releases:
     cargo xtask libvirt {{releases}}
 
+# A real PipeWire with the loopback that `audio-loopback` sets up
+sound:
+    cargo xtask sound
+
 # Dependencies: licences, sources, duplicates
 deny:
     cargo deny --offline check bans licenses sources
 
 # All of it
-ci: fmt lint assets doc demo test faults (libvirt "bookworm") vm
+ci: fmt lint assets doc demo test faults sound (libvirt "bookworm") vm

@@ -6,6 +6,7 @@
 //! [`Setup::carry_out`], so a feature is planned in one way only, and what was asked for is written
 //! down beside what it made ([`DECLARED`]).
 
+mod audio_loopback;
 mod auto_xorg;
 mod cpu;
 mod declared;
@@ -30,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use vfio_cli::{Context, Failure, Usage};
 use vfio_core::{Root, change::Draft, host::Machine};
 
+pub use audio_loopback::AudioLoopback;
 pub use auto_xorg::AutoXorg;
 pub use cpu::Cpu;
 pub use declared::{DECLARED, declared};
@@ -80,6 +82,9 @@ pub struct Setup {
     /// `deploy-vfio dynamic`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dynamic: Option<Wanted<Dynamic>>,
+    /// `deploy-vfio audio-loopback`.
+    #[serde(default, rename = "audio-loopback", skip_serializing_if = "Option::is_none")]
+    pub audio_loopback: Option<Wanted<AudioLoopback>>,
     /// `deploy-vfio looking-glass`.
     #[serde(default, rename = "looking-glass", skip_serializing_if = "Option::is_none")]
     pub looking_glass: Option<Wanted<LookingGlass>>,
@@ -191,6 +196,10 @@ impl Setup {
         if let Some(wanted) = &self.dynamic {
             guests::plan_dynamic(draft, wanted)?;
             declared::declare(draft, "dynamic", wanted)?;
+        }
+        if let Some(wanted) = &self.audio_loopback {
+            audio_loopback::plan(cx, draft, wanted)?;
+            declared::declare(draft, "audio-loopback", wanted)?;
         }
         if let Some(wanted) = &self.looking_glass {
             for_guest.extend(looking_glass::plan(cx, draft, wanted)?);

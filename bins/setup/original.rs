@@ -7,13 +7,13 @@
 
 use std::collections::BTreeSet;
 
-use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, error::ErrorKind};
+use clap::{ArgAction, ArgMatches, Args, FromArgMatches, error::ErrorKind};
 use vfio_iommu::{Allow, Choice, Selection};
 use vfio_post::looking_glass::Screen;
 
 use crate::{
-    AutoXorg, Cpu, Drivers, Dynamic, Evdev, Hugepages, LibvirtHooks, LookingGlass, Multiboot,
-    Place, Scream, Setup, Static, Step, Wanted, ZramSwap,
+    AudioLoopback, AutoXorg, Cpu, Drivers, Dynamic, Evdev, Hugepages, LibvirtHooks, LookingGlass,
+    Multiboot, Place, Scream, Setup, Static, Step, Wanted, ZramSwap,
 };
 
 const PRE_SETUP: &str = "Pre-setup";
@@ -111,6 +111,9 @@ struct Options {
     /// Take devices when guests start, and give them back
     #[arg(long, help_heading = POST_SETUP)]
     dynamic: bool,
+    /// Hear what comes in at line-in
+    #[arg(long, help_heading = POST_SETUP)]
+    audio_loopback: bool,
     /// Show a guest's screen in a window, of this size
     #[arg(long, num_args = 0..=1, value_name = "WIDTHxHEIGHT", help_heading = POST_SETUP)]
     looking_glass: Option<Option<Screen>>,
@@ -128,11 +131,15 @@ struct Options {
 
 const PRE: [&str; 3] = ["cpu", "evdev", "hugepages"];
 const VFIO: [&str; 3] = ["multiboot", "fixed", "parse"];
-const POST: [&str; 6] =
-    ["auto_xorg", "dynamic", "libvirt_hooks", "looking_glass", "scream", "zram_swap"];
-
-/// Options of the original's post-setup that this version does not have yet.
-const LATER: [&str; 1] = ["audio-loopback"];
+const POST: [&str; 7] = [
+    "audio_loopback",
+    "auto_xorg",
+    "dynamic",
+    "libvirt_hooks",
+    "looking_glass",
+    "scream",
+    "zram_swap",
+];
 
 /// What the original's command line asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -154,8 +161,7 @@ pub struct Original {
 
 impl Args for Original {
     fn augment_args(command: clap::Command) -> clap::Command {
-        let later = |option| Arg::new(option).long(option).hide(true).num_args(0..=2);
-        Options::augment_args(command.disable_help_flag(true)).args(LATER.map(later))
+        Options::augment_args(command.disable_help_flag(true))
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -165,11 +171,6 @@ impl Args for Original {
 
 impl FromArgMatches for Original {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        if let Some(option) = LATER.iter().find(|option| matches.contains_id(option)) {
-            return Err(wrong(format!(
-                "this version does not have `--{option}` yet: leave it out"
-            )));
-        }
         Options::from_arg_matches(matches)?.read()
     }
 
@@ -226,11 +227,14 @@ impl Options {
             line.setup.auto_xorg = Some(Wanted::Off);
             line.setup.libvirt_hooks = Some(Wanted::Off);
             line.setup.dynamic = Some(Wanted::Off);
+            line.setup.audio_loopback = Some(Wanted::Off);
             line.setup.looking_glass = Some(Wanted::Off);
             line.setup.scream = Some(Wanted::Off);
         } else if self.names_post_setup() {
             line.setup.libvirt_hooks = self.libvirt_hooks.then_some(Wanted::On(LibvirtHooks {}));
             line.setup.dynamic = self.dynamic.then_some(Wanted::On(Dynamic {}));
+            line.setup.audio_loopback =
+                self.audio_loopback.then(|| Wanted::On(AudioLoopback::default()));
             let window = |screen| Wanted::On(LookingGlass { screen, ..LookingGlass::default() });
             line.setup.looking_glass = self.looking_glass.map(window);
             line.setup.scream = self.scream.then(|| Wanted::On(Scream::default()));
@@ -246,7 +250,7 @@ impl Options {
 
     fn names_post_setup(&self) -> bool {
         let words = self.zram_swap.is_some() || self.auto_xorg.is_some();
-        let words = words || self.looking_glass.is_some() || self.scream;
+        let words = words || self.looking_glass.is_some() || self.scream || self.audio_loopback;
         words || self.libvirt_hooks || self.dynamic
     }
 
@@ -289,10 +293,18 @@ mod tests {
     /// The line as the setup that it asks for; what is open behind it. Post-setup is skipped where
     /// the line does not say a word of it.
     fn told(line: &str) -> String {
-        let post =
-            ["post-setup", "zram-swap", "auto-xorg", "hooks", "dynamic", "looking", "scream"]
-                .iter()
-                .any(|word| line.contains(word));
+        let post = [
+            "post-setup",
+            "zram-swap",
+            "auto-xorg",
+            "hooks",
+            "dynamic",
+            "looking",
+            "scream",
+            "audio",
+        ]
+        .iter()
+        .any(|word| line.contains(word));
         let skipped = format!("{line} --skip-post-setup");
         let line = if post || line.is_empty() { line } else { &skipped };
         let line = read(line).unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -376,7 +388,7 @@ mod tests {
                 "--uninstall-pre-setup --uninstall-vfio-setup --uninstall-post-setup",
                 "hugepages = \"off\" cpu = \"off\" evdev = \"off\" multiboot = \"off\" static = \"off\" \
                  zram-swap = \"off\" auto-xorg = \"off\" libvirt-hooks = \"off\" dynamic = \"off\" \
-                 looking-glass = \"off\" scream = \"off\""
+                 audio-loopback = \"off\" looking-glass = \"off\" scream = \"off\""
                     .to_owned(),
             ),
             (
@@ -398,6 +410,7 @@ mod tests {
                 "--looking-glass 2560x1440 --scream --skip-pre-setup --skip-vfio-setup",
                 "[looking-glass] screen = \"2560x1440\"  [scream]".to_owned(),
             ),
+            ("--audio-loopback -c --skip-vfio-setup", "[cpu]  [audio-loopback]".to_owned()),
             ("--looking-glass -c --skip-vfio-setup", "[cpu]  [looking-glass]".to_owned()),
             ("--hooks --skip-pre-setup --skip-vfio-setup", "[libvirt-hooks]".to_owned()),
         ] {
@@ -421,7 +434,7 @@ mod tests {
             ("--static x", "`x` is no kind of static setup"),
             ("--static grub --multiboot", "cannot be used with"),
             ("-u --cpu", "`--undo` stands alone"),
-            ("--audio-loopback", "this version does not have `--audio-loopback` yet"),
+            ("--audio-loopback --skip-post-setup", "cannot be used with"),
             ("--auto-xorg ati", "`ati` is neither a place nor a vendor"),
             ("--auto-xorg --uninstall-post-setup", "cannot be used with"),
             ("--libvirt-hooks --skip-post-setup", "cannot be used with"),

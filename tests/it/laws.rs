@@ -41,6 +41,7 @@ const COMMANDS: &[&str] = &[
     "libvirt-hooks",
     "dynamic",
     "libvirt-hooks off",
+    "audio-loopback off",
     "looking-glass off",
     "scream off",
     "dynamic off",

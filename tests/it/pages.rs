@@ -135,6 +135,7 @@ fn examples_are_true() {
 fn whatever_changes_something_has_two_examples() {
     let names = [
         "apply",
+        "audio-loopback",
         "auto-xorg",
         "cpu",
         "doctor",

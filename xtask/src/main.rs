@@ -12,6 +12,7 @@ mod demo;
 mod faults;
 mod libvirt;
 mod pages;
+mod sound;
 mod vm;
 
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ enum Task {
     Vm(vm::Options),
     /// Let real libvirt daemons read what `evdev` makes of their qemu.conf.
     Libvirt(libvirt::Options),
+    /// Let a real PipeWire play what `audio-loopback` sets up.
+    Sound(sound::Options),
     /// Kill and disturb the release programs at every step.
     Faults(faults::Options),
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Task::Completions(options) => pages::completions(&options),
         Task::Vm(options) => vm::main(&options),
         Task::Libvirt(options) => libvirt::main(&options),
+        Task::Sound(options) => sound::main(&options),
         Task::Faults(options) => faults::main(&options),
     };
     match result {

@@ -70,7 +70,7 @@ pub fn plan(draft: &mut Draft<'_>, wanted: Option<Option<&str>>) -> Result<(), E
             MEMORY.unshare(draft);
             Ok(())
         }
-        Some(user) => MEMORY.share(draft, user.ok_or(Error::NoUser)?),
+        Some(user) => MEMORY.share(draft, user),
     }
 }
 

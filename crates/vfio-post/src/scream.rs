@@ -5,14 +5,18 @@
 
 use vfio_core::change::{Draft, Image};
 
-use crate::shared_memory::{Error, Memory};
+use crate::{
+    shared_memory::{Error, Memory},
+    user_unit::UserUnit,
+};
 
 const MEMORY: Memory = Memory { feature: "scream", name: "scream-ivshmem" };
 /// The driver takes a device of this size for its own, so no other may have it.
 const MIB: u64 = 2;
-const UNIT: &str = "etc/systemd/user/deploy-vfio-scream.service";
-const LINK: &str = "etc/systemd/user/default.target.wants/deploy-vfio-scream.service";
-const UNIT_TEXT: &str = include_str!("../assets/deploy-vfio-scream.service");
+const UNIT: UserUnit = UserUnit {
+    name: "deploy-vfio-scream.service",
+    text: include_str!("../assets/deploy-vfio-scream.service"),
+};
 /// Where receivers are found.
 const RECEIVERS: [&str; 2] = ["usr/local/bin/scream", "usr/bin/scream"];
 /// The longest name that an interface can have.
@@ -35,11 +39,9 @@ pub enum Way {
 pub fn plan(draft: &mut Draft<'_>, wanted: Option<(&Way, Option<&str>)>) -> Result<(), Error> {
     MEMORY.unshare(draft);
     let Some((way, user)) = wanted else {
-        draft.remove(UNIT);
-        draft.remove(LINK);
+        UNIT.disable(draft);
         return Ok(());
     };
-    let user = user.ok_or(Error::NoUser)?;
     let from = match way {
         Way::Memory => {
             MEMORY.share(draft, user)?;
@@ -55,8 +57,7 @@ pub fn plan(draft: &mut Draft<'_>, wanted: Option<(&Way, Option<&str>)>) -> Resu
             format!("-i {interface}")
         }
     };
-    draft.write(UNIT, UNIT_TEXT.replace("@USER@", user).replace("@FROM@", &from))?;
-    draft.symlink(LINK, &format!("/{UNIT}"));
+    UNIT.enable(draft, user, &[("@FROM@", &from)])?;
     let mut there = false;
     for path in RECEIVERS {
         there |= draft.image(path)? != Image::Absent;
@@ -64,7 +65,6 @@ pub fn plan(draft: &mut Draft<'_>, wanted: Option<(&Way, Option<&str>)>) -> Resu
     if !there {
         draft.note("the receiver `scream` is not installed: the service begins once it is");
     }
-    draft.note(format!("it runs from {user}'s next login on"));
     Ok(())
 }
 
@@ -92,13 +92,14 @@ mod tests {
         let root = Root::empty();
         let mut draft = Draft::new(&root);
         plan(&mut draft, Some((&Way::Memory, Some("anna")))).unwrap();
-        let unit = draft.text(UNIT).unwrap().unwrap();
+        let path = "etc/systemd/user/deploy-vfio-scream.service";
+        let unit = draft.text(path).unwrap().unwrap();
         assert!(unit.contains("ConditionUser=anna\n"), "{unit}");
         assert!(unit.contains("ExecStart=scream -m /dev/shm/scream-ivshmem\n"), "{unit}");
         assert_eq!(draft.clone().finish("x").unwrap().changes.len(), 3);
         let network = Way::Network("virbr0".to_owned());
         plan(&mut draft, Some((&network, Some("anna")))).unwrap();
-        assert!(draft.text(UNIT).unwrap().unwrap().contains("ExecStart=scream -i virbr0\n"));
+        assert!(draft.text(path).unwrap().unwrap().contains("ExecStart=scream -i virbr0\n"));
         assert_eq!(draft.clone().finish("x").unwrap().changes.len(), 2);
         plan(&mut draft, None).unwrap();
         assert!(draft.finish("x").unwrap().is_empty());

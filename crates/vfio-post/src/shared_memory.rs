@@ -5,6 +5,8 @@
 
 use vfio_core::{Advice, Exit, change::Draft};
 
+use crate::user_unit::plain;
+
 /// QEMU's group: Debian's libvirt-qemu is in it, and it is Ubuntu's own.
 const GROUP: &str = "kvm";
 
@@ -14,8 +16,8 @@ pub enum Error {
     /// Nobody is known who would use it.
     #[error("nobody is known who runs the program for it")]
     NoUser,
-    /// A name that systemd-tmpfiles would misread.
-    #[error("the user's name `{}` cannot stand in a file of systemd-tmpfiles", .0.escape_debug())]
+    /// A name that systemd would misread.
+    #[error("the user's name `{}` cannot stand in a file of systemd's", .0.escape_debug())]
     OddUser(String),
     /// A screen's size that is none.
     #[error("`{}` is no screen's size", .0.escape_debug())]
@@ -23,6 +25,12 @@ pub enum Error {
     /// An interface's name that is none.
     #[error("`{}` is no network interface's name", .0.escape_debug())]
     NotAnInterface(String),
+    /// A name that no sound device has.
+    #[error("`{}` is no sound device's name", .0.escape_debug())]
+    NotADevice(String),
+    /// A delay that is none, or unbearable.
+    #[error("a delay of {0} ms is not possible: from 1 to 2000")]
+    NotADelay(u32),
     /// The draft could not be read or written.
     #[error(transparent)]
     Core(#[from] vfio_core::Error),
@@ -31,7 +39,10 @@ pub enum Error {
 impl Advice for Error {
     fn exit(&self) -> Exit {
         match self {
-            Self::NotAScreen(_) | Self::NotAnInterface(_) => Exit::Usage,
+            Self::NotAScreen(_)
+            | Self::NotAnInterface(_)
+            | Self::NotADevice(_)
+            | Self::NotADelay(_) => Exit::Usage,
             Self::NoUser | Self::OddUser(_) => Exit::Refused,
             Self::Core(error) => error.exit(),
         }
@@ -50,6 +61,11 @@ impl Advice for Error {
                 vec!["`--user NAME` names who runs it; sudo and pkexec tell by themselves".into()]
             }
             Self::NotAScreen(_) => vec!["write `1920x1080`".into()],
+            Self::NotADevice(_) => vec![
+                "`pactl list short sources` lists where sound comes in, `… sinks` where it goes"
+                    .into(),
+            ],
+            Self::NotADelay(_) => Vec::new(),
             Self::NotAnInterface(_) => vec!["`ip -brief link` lists them".into()],
             Self::Core(error) => error.help(),
         }
@@ -71,10 +87,8 @@ impl Memory {
     }
 
     /// Has every boot make it for `user`.
-    pub(crate) fn share(self, draft: &mut Draft<'_>, user: &str) -> Result<(), Error> {
-        if user.contains(|c: char| c.is_whitespace() || c.is_control() || "\"'\\%".contains(c)) {
-            return Err(Error::OddUser(user.to_owned()));
-        }
+    pub(crate) fn share(self, draft: &mut Draft<'_>, user: Option<&str>) -> Result<(), Error> {
+        let user = plain(user)?;
         let Self { feature, name } = self;
         let text = format!(
             "# Written by `deploy-vfio {feature}`.\nf /dev/shm/{name} 0660 {user} {GROUP} -\n"

@@ -1,6 +1,7 @@
 //! The features' plans and the programs that run on the machine.
 #![allow(clippy::disallowed_methods, reason = "a test makes trees and runs programs")]
 
+mod audio_loopback;
 mod auto_xorg;
 mod zram_plan;
 mod zram_swap;
@@ -58,6 +59,7 @@ fn verified(name: &str) -> Vec<String> {
 #[test]
 fn systemd_accepts_the_units() {
     for name in [
+        "deploy-vfio-audio-loopback.service",
         "deploy-vfio-auto-xorg.service",
         "deploy-vfio-nosleep@.service",
         "deploy-vfio-scream.service",
