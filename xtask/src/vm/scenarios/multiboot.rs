@@ -15,6 +15,8 @@ pub fn run(rig: &mut Rig<'_>) -> Result<()> {
     groups_tell_why(&mut a)?;
     a.write("/etc/systemd/system/display-manager.service", "0644", DISPLAY_MANAGER)?;
     a.ok("systemctl enable display-manager")?;
+    // The cards' driver comes early, as on machines whose initramfs has the drivers of displays.
+    a.ok("echo bochs >>/etc/initramfs-tools/modules")?;
     let etc = a.etc_fingerprint()?;
     a.ok("deploy-vfio auto-xorg --yes")?;
     let chosen = a.etc_fingerprint()?;
@@ -60,8 +62,9 @@ pub fn run(rig: &mut Rig<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What a display manager does first.
+/// What a display manager does first; those of desktops wait until the seat can show something, too.
 const DISPLAY_MANAGER: &str = "[Unit]\nDescription=A display manager\n\n[Service]\n\
+    ExecStartPre=/bin/sh -c 'until ls /dev/dri/card*; do sleep 0.2; done'\n\
     ExecStart=/usr/lib/xorg/Xorg :0 -nolisten tcp -noreset vt7\n\n\
     [Install]\nWantedBy=multi-user.target\n";
 
