@@ -39,10 +39,43 @@ pub struct Direct<'a> {
     pub cmdline: &'a str,
 }
 
-/// QEMU itself crashed: that says nothing about what ran inside.
+/// The emulator itself failed: that says nothing about the programs under test.
 #[derive(Debug, thiserror::Error)]
-#[error("QEMU crashed ({0})")]
-pub struct Crash(ExitStatus);
+pub enum Crash {
+    /// QEMU died of a signal.
+    #[error("QEMU crashed ({0})")]
+    Died(ExitStatus),
+    /// All CPUs of a machine that nothing of ours is on stood still.
+    #[error("the machine stood still before anything was done on it")]
+    StoodStill,
+}
+
+/// The guest's kernel says that a CPU does not come out of one task.
+#[derive(Debug, thiserror::Error)]
+#[error("the guest's kernel hangs: {0}")]
+pub struct Lockup(String);
+
+impl Lockup {
+    /// The last report of a CPU that was stuck for longer than load explains.
+    fn find(console: &str) -> Option<Self> {
+        let stuck = |line: &&str| {
+            let (_, rest) = line.split_once("soft lockup - CPU#")?;
+            let (_, seconds) = rest.split_once("stuck for ")?;
+            seconds.split_once('s')?.0.parse::<u32>().ok()
+        };
+        let line = console.lines().rfind(|line| stuck(line) > Some(100))?;
+        Some(Self(line.trim().to_owned()))
+    }
+
+    /// What such an error says of a machine that was just made.
+    pub fn on_a_new_machine(error: Error) -> Error {
+        if error.downcast_ref::<Self>().is_some() {
+            error.context(Crash::StoodStill)
+        } else {
+            error
+        }
+    }
+}
 
 /// A running machine.
 #[derive(Debug)]
@@ -91,6 +124,9 @@ impl Qemu {
             if let Some(at) = text.find("Kernel panic") {
                 bail!("the guest's kernel panicked: {}", text[at..].lines().next().unwrap_or(""));
             }
+            if let Some(lockup) = Lockup::find(&text) {
+                return Err(lockup.into());
+            }
         }
         Ok(())
     }
@@ -107,7 +143,7 @@ impl Qemu {
     /// Why the line broke: [`Crash`] where QEMU died of it, else the given error.
     pub fn blame(&mut self, error: Error) -> Error {
         match self.end_within(Duration::from_secs(5)) {
-            Ok(Some(status)) if status.signal().is_some() => error.context(Crash(status)),
+            Ok(Some(status)) if status.signal().is_some() => error.context(Crash::Died(status)),
             _ => error,
         }
     }
@@ -133,7 +169,7 @@ impl Drop for Qemu {
 
 fn ended(status: ExitStatus) -> Error {
     match status.signal() {
-        Some(_) => Crash(status).into(),
+        Some(_) => Crash::Died(status).into(),
         None => anyhow!("QEMU ended ({status})"),
     }
 }
@@ -201,6 +237,21 @@ mod tests {
     fn machine(script: &str) -> Qemu {
         let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
         Qemu { child, console: Console::Terminal, sockets: PathBuf::from("/nonexistent") }
+    }
+
+    #[test]
+    fn a_machine_that_stands_still_by_itself_is_the_emulators_fault() {
+        let console = |seconds: u32| {
+            format!(
+                "x\n[ 1.0] watchdog: BUG: soft lockup - CPU#3 stuck for {seconds}s! [udevd:2]\n"
+            )
+        };
+        assert!(Lockup::find(&console(48)).is_none());
+        let error = Error::from(Lockup::find(&console(130)).unwrap()).context("it is not up");
+        let new = Lockup::on_a_new_machine(error);
+        assert!(new.downcast_ref::<Crash>().is_some(), "{new:#}");
+        let other = Lockup::on_a_new_machine(anyhow!("it is not up"));
+        assert!(other.downcast_ref::<Crash>().is_none());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::disk::Disk;
 use super::guest::Guest;
+use super::qemu::Lockup;
 use super::topology::Machine;
 use super::transcript::Transcript;
 
@@ -64,7 +65,7 @@ impl<'a> Rig<'a> {
     /// Boots a machine from a fresh disk with the programs installed.
     pub fn boot(&mut self, machine: &Machine) -> Result<Guest> {
         let disk = self.fresh_disk("disk")?;
-        self.boot_disk(machine, disk)
+        self.boot_disk(machine, disk).map_err(Lockup::on_a_new_machine)
     }
 
     /// Boots a machine from this disk.
