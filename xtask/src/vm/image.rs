@@ -64,7 +64,7 @@ fn build(work: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Boots the kernel directly, once, and lets the guest install GRUB.
+/// Boots the kernel directly, once, and lets the guest install GRUB and make its own initrd.
 fn install_boot_loader(work: &Path, root: &Path, disk: Disk) -> Result<()> {
     let cmdline = format!("root=UUID={} ro quiet {}", recipe::UUID, recipe::CMDLINE);
     let (kernel, initrd) = (newest(root, "vmlinuz-")?, newest(root, "initrd.img-")?);
@@ -72,6 +72,7 @@ fn install_boot_loader(work: &Path, root: &Path, disk: Disk) -> Result<()> {
     let transcript = Transcript::create(work, "image", false)?;
     let mut guest = Guest::boot(&Machine::a(), disk, transcript, Some(&direct))?;
     guest.ok("grub-install /dev/vda")?;
+    guest.ok("update-initramfs -u -k all")?;
     guest.ok("update-grub")?;
     guest.power_off()?;
     Ok(())

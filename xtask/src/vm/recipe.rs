@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use super::host;
 
 /// Raised when [`super::image`] builds differently from the same recipe.
-const VERSION: u32 = 2;
+const VERSION: u32 = 1;
 
 /// The disk's size.
 pub const SIZE: u64 = 3 * 1024 * 1024 * 1024;
@@ -164,18 +164,20 @@ pub fn cook(root: &Path) -> Result<()> {
     host::run(chroot.arg(root).args(["systemctl", "--quiet", "enable"]).args(ENABLED))?;
     let mut chroot = host::command("chroot");
     host::run(chroot.arg(root).args(["systemctl", "--quiet", "disable"]).args(DISABLED))?;
-    initrd(root)
+    first_initrd(root)
 }
 
-/// The modules that an initrd of this machine needs are listed: to look for them (`MODULES=dep`) takes
-/// QEMU as long again as all the rest, and in the chroot it would find this host's disks.
-fn initrd(root: &Path) -> Result<()> {
-    let config = root.join("etc/initramfs-tools/initramfs.conf");
-    let usual = fs::read_to_string(&config)?;
-    fs::write(&config, usual.replace("MODULES=most", "MODULES=list"))?;
+/// The initrd of the first boot is made in the chroot, where `MODULES=dep` would look at this host's
+/// disks; the guest makes its own in that boot.
+fn first_initrd(root: &Path) -> Result<()> {
     let modules = root.join("etc/initramfs-tools/modules");
-    let usual = fs::read_to_string(&modules)?;
-    fs::write(&modules, usual + "virtio_pci\nvirtio_blk\next4\n")?;
+    let config = root.join("etc/initramfs-tools/initramfs.conf");
+    let usual = (fs::read_to_string(&modules)?, fs::read_to_string(&config)?);
+    fs::write(&modules, "virtio_pci\nvirtio_blk\next4\n")?;
+    fs::write(&config, usual.1.replace("MODULES=most", "MODULES=list"))?;
     let mut update = host::command("chroot");
-    host::run(update.arg(root).args(["update-initramfs", "-u", "-k", "all"])).map(|_| ())
+    host::run(update.arg(root).args(["update-initramfs", "-u", "-k", "all"]))?;
+    fs::write(&modules, usual.0)?;
+    fs::write(&config, usual.1.replace("MODULES=most", "MODULES=dep"))?;
+    Ok(())
 }
