@@ -40,7 +40,7 @@ fn found(error: Error) -> Failure {
 
 fn run(cx: &Context) -> Result<(), Failure> {
     let expected = vfio_grub::Expected::of(&cx.draft())?;
-    let images = Programs.images(cx.root())?;
+    let images = Programs::default().images(cx.root())?;
     vfio_grub::verify(cx.root(), &images, &expected).map_err(found)?;
     if cx.global().json {
         vfio_cli::json::print(serde_json::json!({ "ok": true }));

@@ -8,10 +8,12 @@ use vfio_core::{
     host::{Inputs, Machine, Network, Pci, Storage},
 };
 
-use crate::{Failure, Global, Usage, output, signals};
+use crate::{Failure, Global, Usage, output, programs, signals};
 
 /// How long to wait for another run, or for a package manager.
 const WAIT: Duration = Duration::from_secs(30);
+/// The program of ours that has libvirt accept a guest.
+const DEFINER: &str = "vfio-define";
 
 /// What a program is given: the tree it works on, the options, the way to the disk and out.
 #[derive(Debug)]
@@ -20,6 +22,7 @@ pub struct Context {
     pub(crate) title: String,
     root: Root,
     snapshot: Option<Machine>,
+    programs: Programs,
 }
 
 impl Context {
@@ -31,7 +34,9 @@ impl Context {
             (None, Some(dir)) => Root::open(dir).map_err(|error| not_a_tree(dir, &error))?,
             (None, None) => Root::open("/")?,
         };
-        Ok(Self { global, title, root, snapshot })
+        let definer = programs::helper(None, DEFINER).ok();
+        let definer = definer.and_then(|definer| definer.path.to_str().map(str::to_owned));
+        Ok(Self { global, title, root, snapshot, programs: Programs::with_definer(definer) })
     }
 
     /// The tree this program works on.
@@ -132,8 +137,8 @@ impl Context {
     }
 
     /// Who rebuilds what derives from files.
-    pub(crate) fn rebuilder(&self) -> &'static dyn Rebuilder {
-        if self.global.no_rebuild { &NoRebuild } else { &Programs }
+    pub(crate) fn rebuilder(&self) -> &dyn Rebuilder {
+        if self.global.no_rebuild { &NoRebuild } else { &self.programs }
     }
 
     /// Calls the engine with what the options say.

@@ -31,6 +31,17 @@ pub const ZRAM_PRIORITY: i32 = 100;
 /// The size of such a page in KiB: those of 1 GiB are hard to find once a system runs.
 pub const RUNTIME_KIB: u64 = 2 << 10;
 
+/// Where libvirt keeps the guests of the system, `<name>.xml` each, for root alone; read by its
+/// daemons when they begin or are told to, and written by them alone otherwise.
+pub const GUESTS: &str = "etc/libvirt/qemu";
+
+/// The guest that the file at `path` defines; `None` when it defines none.
+#[must_use]
+pub fn guest(path: &str) -> Option<&str> {
+    let name = path.strip_prefix(GUESTS)?.strip_prefix('/')?.strip_suffix(".xml")?;
+    (!name.is_empty() && !name.contains('/')).then_some(name)
+}
+
 /// The name of a file in one of these directories without `.conf`; `None` for one that does not
 /// count: another ending, or hidden.
 #[must_use]

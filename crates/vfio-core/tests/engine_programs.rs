@@ -60,11 +60,12 @@ fn machine() -> Option<(tempfile::TempDir, Root)> {
     usable.then_some((dir, root))
 }
 
+static PROGRAMS: Programs = Programs::with_definer(None);
 static CALM: Interrupt = Interrupt::new();
 
 fn settings(interrupt: &Interrupt) -> Settings<'_> {
     let wait = Duration::from_secs(1);
-    Settings { rebuilder: &Programs, verify: None, interrupt, wait, progress: &|_| () }
+    Settings { rebuilder: &PROGRAMS, verify: None, interrupt, wait, progress: &|_| () }
 }
 
 fn plan(root: &Root) -> Plan {
@@ -172,5 +173,5 @@ fn without_a_program_it_is_refused_before_anything_is_written() {
     assert!(error.because()[0].contains("grub-mkconfig"), "{:?}", error.because());
     assert!(error.help()[0].contains("--no-rebuild"));
     assert!(!dir.path().join("var").exists());
-    assert_eq!(Programs.by_hand(&root, Rebuild::BootMenu).len(), 1);
+    assert_eq!(Programs::default().by_hand(&root, Rebuild::BootMenu).len(), 1);
 }

@@ -1,13 +1,17 @@
 //! Shows a plan as a unified diff.
 //!
 //! Invariants: what goes to a terminal has no control character but tabs and line breaks, and
-//! the content of a file that not everyone may read is never shown.
+//! the content of a file that not everyone may read is never shown; of a guest's definition, which
+//! only root reads, the lines with passwords are not.
 
 use std::fmt::Write;
 
 use similar::TextDiff;
 
-use crate::change::{Change, Image, Meta, Plan};
+use crate::{
+    change::{Change, Image, Meta, Plan},
+    layout,
+};
 
 /// A plan as a unified diff: `a/` is the disk, `b/` the plan. No colour.
 #[must_use]
@@ -20,7 +24,8 @@ fn of(change: &Change) -> String {
     let path = escape(path);
     let mut out = format!("diff a/{path} b/{path}\n");
     header(&mut out, before, after);
-    if before.is_secret() || after.is_secret() {
+    let guest = layout::guest(&change.path).is_some();
+    if !guest && (before.is_secret() || after.is_secret()) {
         out.push_str("Content not shown: not everyone may read this file\n");
         return out;
     }
@@ -34,6 +39,7 @@ fn of(change: &Change) -> String {
         };
         return out;
     };
+    let (old, new) = if guest { (open(&old), open(&new)) } else { (old, new) };
     if old == new {
         return out;
     }
@@ -45,6 +51,15 @@ fn of(change: &Change) -> String {
     let diff = TextDiff::from_lines(old.as_str(), new.as_str());
     let _ = write!(out, "{}", diff.unified_diff().context_radius(3).header(&from, &to));
     out
+}
+
+/// A guest's definition without its passwords.
+fn open(text: &str) -> String {
+    let line = |line: &str| match line.contains("passwd") {
+        true => "  (a line with a password is not shown)\n".to_owned(),
+        false => line.to_owned(),
+    };
+    text.split_inclusive('\n').map(line).collect()
 }
 
 fn header(out: &mut String, before: &Image, after: &Image) {
@@ -142,5 +157,15 @@ mod tests {
         assert!(!text.contains("password") && text.contains("not shown"), "{text}");
         assert!(shown(file("hash\n", 0o640), file("other\n", 0o640)).contains("not shown"));
         assert_eq!(shown(file("a", 0o644), file("a", 0o755)).lines().count(), 3);
+    }
+
+    #[test]
+    fn a_guest_is_shown_without_its_passwords() {
+        let path = "etc/libvirt/qemu/guest.xml".to_owned();
+        let before = file("<domain>\n<graphics passwd='x'/>\n</domain>\n", 0o600);
+        let after = file("<domain>\n<graphics passwd='x'/>\n<input/>\n</domain>\n", 0o600);
+        let changes = vec![Change { path, before, after }];
+        let text = diff(&Plan { changes, ..Plan::default() });
+        assert!(text.contains("\n+<input/>\n") && !text.contains("passwd='"), "{text}");
     }
 }

@@ -225,8 +225,20 @@ fn forward(root: &Root, id: u32) -> Result<(Part, Entry)> {
     // A redo that found some files in place already did not touch them.
     let whole = load(root, id, "")?;
     let done = if end.part.is_empty() { whole.clone() } else { load(root, id, &end.part)? };
-    let make = if done.make.is_empty() { whole.make } else { done.make };
-    Ok((Part { make, marks: done.marks, ..whole }, end))
+    let make = if done.make.is_empty() { whole.make.clone() } else { done.make };
+    let part = Part { make, marks: done.marks, ..settled(whole, id, &end)? };
+    Ok((part, end))
+}
+
+/// The part with what daemons made of the files that they were given.
+fn settled(mut part: Part, id: u32, end: &Entry) -> Result<Part> {
+    for step in &mut part.steps {
+        if let Some(side) = end.settled.get(&step.path) {
+            let image = side.clone().without_bytes();
+            step.after = image.map_err(|what| Error::Damaged { id, what })?;
+        }
+    }
+    Ok(part)
 }
 
 fn newest_applied(root: &Root) -> Result<Option<u32>> {
@@ -334,7 +346,8 @@ pub fn standing(root: &Root, operation: &Operation) -> Result<Vec<(String, Stand
     if operation.state == State::Damaged {
         return Ok(Vec::new());
     }
-    let steps = load(root, operation.id, "")?.steps.into_iter();
+    let part = load(root, operation.id, "")?;
+    let steps = settled(part, operation.id, &last(root, operation.id)?)?.steps.into_iter();
     steps.map(|step| Ok((step.path.clone(), assemble::shown_standing(root, &step)?))).collect()
 }
 

@@ -167,12 +167,13 @@ pub(crate) fn clean(root: &Root, disk: &Disk, step: &Step, tag: &str) -> Result<
 }
 
 /// Brings a file back to what it was before `step`: `false` when someone else's edit stays
-/// instead. `save` keeps a displaced edit for which there is no place.
+/// instead. `save` keeps a displaced edit for which there is no place. With `given`, what a daemon
+/// made of the step's content is the step's.
 pub(crate) fn put_back(
-    root: &Root,
-    disk: &Disk,
+    (root, disk): (&Root, &Disk),
     step: &Step,
     tag: &str,
+    given: bool,
     save: &dyn Fn(&[u8]) -> Result<()>,
 ) -> Result<bool> {
     let place = Place::new(&step.target, tag);
@@ -183,12 +184,16 @@ pub(crate) fn put_back(
     if root.stat(&join(&place.stage, &place.new))?.is_some() {
         disk.unlink(&spot.stage, &place.new)?;
     }
+    let find = |path: &str| match find(root, path, step)? {
+        Found::Other if given => Ok(Found::After),
+        found => Ok::<_, Error>(found),
+    };
     // A file that someone keeps changing is theirs.
     for _ in 0..16 {
-        let live = find(root, &step.target, step)?;
+        let live = find(&step.target)?;
         let swp = match root.stat(&place.swp_path())? {
             None => Found::Nothing,
-            Some(_) => find(root, &place.swp_path(), step)?,
+            Some(_) => find(&place.swp_path())?,
         };
         match next(live, swp) {
             Move::Done => return Ok(true),

@@ -11,10 +11,13 @@ use crate::{
         Artefact, Rebuild,
         place::{join, resolve, split},
     },
+    layout::guest,
 };
 
 /// Those of libvirt that run hooks of QEMU's guests: everything in one, or a daemon for each driver.
 const DAEMONS: [&str; 2] = ["libvirtd.service", "virtqemud.service"];
+/// Where they listen, whether they run or systemd starts them.
+const SOCKETS: [&str; 2] = ["libvirt-sock", "virtqemud-sock"];
 const DIRECTORIES: &[&str] = &["usr/sbin", "usr/bin", "sbin", "bin"];
 
 /// One run of a program inside the root.
@@ -47,7 +50,8 @@ pub(crate) fn calls(root: &Root, what: Rebuild, tag: &str) -> Result<Vec<Call>> 
         Rebuild::Initramfs => initramfs(root, tag),
         Rebuild::Units => Ok(units(root)),
         Rebuild::AppArmor => Ok(apparmor(root)),
-        Rebuild::Hooks => Ok(hooks(root)),
+        // What makes them look for hooks makes them read every guest's definition again.
+        Rebuild::Hooks | Rebuild::Guests => Ok(hooks(root)),
     }
 }
 
@@ -196,6 +200,21 @@ fn hooks(root: &Root) -> Vec<Call> {
     DAEMONS.iter().copied().filter(|daemon| runs(daemon)).map(call).collect()
 }
 
+/// The calls that have libvirt accept the guests defined by `files`. Where nothing listens, no daemon
+/// runs: one that begins later reads the files.
+pub(crate) fn define(root: &Root, definer: Option<&str>, files: &[String]) -> Result<Vec<Call>> {
+    let listens = |socket: &&str| root.exists(&format!("run/libvirt/{socket}")).unwrap_or(false);
+    if !root.is_host() || !SOCKETS.iter().any(|socket| listens(socket)) {
+        return Ok(Vec::new());
+    }
+    let definer = definer.ok_or_else(|| missing("no program tells libvirt of a guest", &[]))?;
+    let call = |path: &String| {
+        let doing = format!("defining the guest {}", guest(path).unwrap_or_default());
+        at_once(definer.to_owned(), vec![format!("/{path}")], &doing)
+    };
+    Ok(files.iter().map(call).collect())
+}
+
 /// The call that checks a staged boot menu, where there is a checker.
 pub(crate) fn check(root: &Root, staged: &str) -> Option<Call> {
     let names = ["grub-script-check", "grub2-script-check"];
@@ -220,6 +239,8 @@ pub(crate) fn by_hand(root: &Root, what: Rebuild) -> Vec<String> {
         Rebuild::AppArmor => "systemctl reload apparmor".to_owned(),
         Rebuild::Hooks if !root.is_host() => return Vec::new(),
         Rebuild::Hooks => format!("systemctl try-reload-or-restart {}", DAEMONS.join(" ")),
+        Rebuild::Guests if !root.is_host() => return Vec::new(),
+        Rebuild::Guests => format!("systemctl try-restart {}", DAEMONS.join(" ")),
         Rebuild::Initramfs if has("dracut") && !has("update-initramfs") => {
             "dracut --regenerate-all --force".to_owned()
         }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::change::record::MarkLine;
+use crate::change::record::{MarkLine, Side};
 
 /// How far an operation got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +108,12 @@ pub(crate) struct Entry {
     /// Modification times of the touched directories once clean.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) folders: BTreeMap<String, (i64, u32)>,
+    /// Files that a daemon is given, and writes in its own words from then on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) given: Vec<String>,
+    /// What it made of those, where that is not what it was given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) settled: BTreeMap<String, Side>,
     /// In `undone`: the newest operation there was then.
     #[serde(default)]
     pub(crate) newest: u32,
@@ -127,6 +133,8 @@ impl Entry {
             conflicts: String::new(),
             clean: false,
             folders: BTreeMap::new(),
+            given: Vec::new(),
+            settled: BTreeMap::new(),
             newest: 0,
         }
     }

@@ -11,7 +11,11 @@ use std::{
 };
 
 use super::*;
-use crate::{Error, Result, Root, change::disk::Disk, change::engine::Work};
+use crate::{
+    Error, Result, Root,
+    change::{disk::Disk, engine::Work},
+    layout::GUESTS,
+};
 
 /// Stages artefacts as a generator would, from what the files hold.
 pub(super) struct Fake {
@@ -25,6 +29,7 @@ impl Rebuilder for Fake {
             let text = root.text("etc/default/grub")?.unwrap_or_default();
             fs::write(root.path().join(&artefact.staged), format!("menu of {text}")).unwrap();
         }
+        job.given.iter().for_each(|path| accept(root, path));
         if self.fail {
             return Err(Error::Program {
                 program: "update-grub".to_owned(),
@@ -50,6 +55,15 @@ impl Rebuilder for Fake {
     }
 }
 
+/// A daemon accepts what it is given, and writes it in its own words.
+fn accept(root: &Root, path: &str) {
+    let (file, new) = (root.path().join(path), root.path().join(format!("{path}.new")));
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&new, text.replace("ours", "ours, and an address")).unwrap();
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::rename(new, file).unwrap();
+}
+
 static CALM: Interrupt = Interrupt::new();
 
 pub(super) fn settings(rebuilder: &dyn Rebuilder) -> Settings<'_> {
@@ -63,9 +77,14 @@ pub(super) fn machine() -> (tempfile::TempDir, Root) {
     let memory = tempfile::tempdir_in("/dev/shm");
     let dir = memory.or_else(|_| tempfile::tempdir()).unwrap();
     let at = |path: &str| dir.path().join(path);
-    for path in ["etc/default", "etc/modprobe.d", "boot/grub", "usr/share", "etc/grub.d"] {
+    const DIRS: [&str; 6] =
+        ["etc/default", "etc/modprobe.d", "boot/grub", "usr/share", "etc/grub.d", GUESTS];
+    for path in DIRS {
         fs::create_dir_all(at(path)).unwrap();
     }
+    fs::write(at("etc/libvirt/qemu/guest.xml"), "<domain/>\n").unwrap();
+    fs::set_permissions(at("etc/libvirt/qemu/guest.xml"), fs::Permissions::from_mode(0o600))
+        .unwrap();
     fs::write(at("etc/default/grub"), "GRUB_TIMEOUT=5\n").unwrap();
     fs::write(at("etc/modules"), "loop\n").unwrap();
     fs::set_permissions(at("etc/modules"), fs::Permissions::from_mode(0o600)).unwrap();
@@ -100,6 +119,10 @@ pub(super) fn plan(root: &Root) -> Plan {
     draft.write("etc/deploy-vfio/a/b", "new\n").unwrap();
     draft.write_executable("etc/libvirt/hooks/qemu.d/50-x", "#!/bin/sh\n").unwrap();
     draft.write("etc/link", "through\n").unwrap();
+    let guest = "etc/libvirt/qemu/guest.xml";
+    if !draft.text(guest).unwrap().unwrap().contains("ours") {
+        draft.write(guest, "<domain>ours</domain>\n").unwrap();
+    }
     draft.symlink("etc/new-link", "default/grub");
     draft.remove("etc/dangling");
     draft.remove("etc/modules");
@@ -185,6 +208,8 @@ fn undo_restores_every_byte_and_time() {
     assert_eq!(root.text("usr/share/real").unwrap().as_deref(), Some("through\n"));
     assert_eq!(root.link("etc/link").unwrap().as_deref(), Some("../usr/share/real"));
     assert!(root.text("boot/grub/grub.cfg").unwrap().unwrap().contains("GRUB_DEFAULT=saved"));
+    let guest = root.text("etc/libvirt/qemu/guest.xml").unwrap().unwrap();
+    assert_eq!(guest, "<domain>ours, and an address</domain>\n");
     let standings = standing(&root, &history(&root).unwrap()[0]).unwrap();
     assert!(standings.iter().all(|(_, standing)| *standing == Standing::InPlace));
     assert!(self::plan(&root).is_empty(), "the same draft again changes nothing");

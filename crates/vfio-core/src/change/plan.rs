@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use crate::change::Image;
+use crate::{change::Image, layout};
 
 /// One path's old and new image. `before` is both the precondition and the undo record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +62,8 @@ pub enum Rebuild {
     AppArmor,
     /// Whether libvirt's daemons know that there are hooks (SIGHUP).
     Hooks,
+    /// What libvirt's daemons know of the guests that are defined.
+    Guests,
     /// The initial RAM file systems (`mkinitramfs` and its kin).
     Initramfs,
     /// The boot menu (`update-grub`).
@@ -74,6 +76,7 @@ impl fmt::Display for Rebuild {
             Self::Units => "systemd's units",
             Self::AppArmor => "the AppArmor profiles",
             Self::Hooks => "what libvirt knows of its hooks",
+            Self::Guests => "what libvirt knows of its guests",
             Self::Initramfs => "the initramfs",
             Self::BootMenu => "the boot menu",
         })
@@ -97,6 +100,9 @@ impl Rebuild {
             ("etc/deploy-vfio/entries.d/", Rebuild::BootMenu),
             ("etc/deploy-vfio/cmdline.d/", Rebuild::BootMenu),
         ];
+        if layout::guest(path).is_some() {
+            return Some(Self::Guests);
+        }
         SOURCES.iter().find(|(prefix, _)| path.starts_with(prefix)).map(|(_, rebuild)| *rebuild)
     }
 }
@@ -114,6 +120,8 @@ mod tests {
             ("etc/apparmor.d/local/abstractions/libvirt-qemu", Some(Rebuild::AppArmor)),
             ("etc/libvirt/qemu.conf", None),
             ("etc/libvirt/hooks/qemu.d/50-deploy-vfio", Some(Rebuild::Hooks)),
+            ("etc/libvirt/qemu/win 10.xml", Some(Rebuild::Guests)),
+            ("etc/libvirt/qemu/networks/default.xml", None),
             ("etc/deploy-vfio/hooks.toml", None),
         ] {
             assert_eq!(Rebuild::after(path), rebuild, "{path}");

@@ -43,10 +43,19 @@ done
 exec chroot "$@""#;
 
 /// Rebuilds with the distribution's programs, in a chroot when the root is not the host.
-#[derive(Clone, Copy, Debug)]
-pub struct Programs;
+#[derive(Clone, Debug, Default)]
+pub struct Programs {
+    definer: Option<String>,
+}
 
 impl Programs {
+    /// The same with the program of ours that has libvirt accept a guest: it takes the file's name,
+    /// and its exit status is 0 when libvirt did.
+    #[must_use]
+    pub const fn with_definer(definer: Option<String>) -> Self {
+        Self { definer }
+    }
+
     /// The initial RAM file systems that are in place on the running system, each with the files
     /// inside where it can be listed; none of another root, where that takes root's rights.
     pub fn images(&self, root: &Root) -> Result<Vec<Artefact>> {
@@ -54,8 +63,14 @@ impl Programs {
             return Ok(Vec::new());
         }
         let interrupt = Interrupt::new();
-        let job =
-            Job { tag: "", progress: &|_| (), interrupt: &interrupt, lock: None, output: &|_| () };
+        let job = Job {
+            tag: "",
+            progress: &|_| (),
+            interrupt: &interrupt,
+            lock: None,
+            output: &|_| (),
+            given: &[],
+        };
         let calls = match generators::calls(root, Rebuild::Initramfs, job.tag) {
             Err(Error::Refused { .. }) => return Ok(Vec::new()),
             calls => calls?,
@@ -89,7 +104,13 @@ impl Rebuilder for Programs {
 
     fn stage(&self, root: &Root, what: Rebuild, job: &Job<'_>) -> Result<Vec<Artefact>> {
         let mut artefacts = Vec::new();
-        for call in generators::calls(root, what, job.tag)? {
+        let calls = match (what, job.given) {
+            (Rebuild::Guests, [_, ..]) => {
+                generators::define(root, self.definer.as_deref(), job.given)?
+            }
+            _ => generators::calls(root, what, job.tag)?,
+        };
+        for call in calls {
             (job.progress)(&call.doing);
             run(root, &call, job)?;
             if let Some(artefact) = &call.writes {

@@ -48,6 +48,9 @@ pub struct Job<'a> {
     pub lock: Option<&'a OwnedFd>,
     /// Takes what the program printed.
     pub output: &'a dyn Fn(&[u8]),
+    /// The files of guests that libvirt is to accept, and writes in its own words from then on;
+    /// empty where it is only to look again, at what it accepted before.
+    pub given: &'a [String],
 }
 
 impl std::fmt::Debug for Job<'_> {

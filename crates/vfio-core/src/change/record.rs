@@ -187,9 +187,10 @@ struct Line {
     post: Side,
 }
 
-#[derive(Serialize, Deserialize)]
+/// An [`Image`] as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-enum Side {
+pub(crate) enum Side {
     Absent,
     Link {
         to: String,
@@ -241,6 +242,16 @@ impl Line {
 }
 
 impl Side {
+    /// An image without its bytes.
+    pub(crate) fn unkept(image: &Image) -> Self {
+        Self::of(image, None)
+    }
+
+    /// The image that was kept without its bytes.
+    pub(crate) fn without_bytes(self) -> Result<Image, String> {
+        self.image("", &|_| None)
+    }
+
     fn of(image: &Image, kept: Option<&[u8]>) -> Self {
         match image {
             Image::Absent => Self::Absent,

@@ -4,7 +4,10 @@
 //! a part either reaches its end, which is one line in the journal, or every file goes back, the
 //! generated ones as bytes; what a crash leaves is brought back by the same [`Run::back`].
 
-use std::{cell::Cell, collections::BTreeSet};
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use crate::{
     Error, Result, Root,
@@ -15,14 +18,14 @@ use crate::{
         journal::{Built, Entry, State},
         place::{Folder, Place, split, tag},
         rebuilder::Job,
-        record::{Mark, MarkLine, Part, names_hash},
+        record::{Mark, MarkLine, Part, Side, Step, names_hash},
         store::{self, Store},
     },
 };
 
 /// Rebuilds whose result is a file in the order of building; the others take effect at once.
 const BUILT: [Rebuild; 2] = [Rebuild::Initramfs, Rebuild::BootMenu];
-const LIVE: [Rebuild; 3] = [Rebuild::Units, Rebuild::AppArmor, Rebuild::Hooks];
+const LIVE: [Rebuild; 4] = [Rebuild::Units, Rebuild::AppArmor, Rebuild::Hooks, Rebuild::Guests];
 
 /// A part of an operation on its way.
 pub(crate) struct Run<'a> {
@@ -133,9 +136,11 @@ impl<'a> Run<'a> {
         let done = self.rebuild()?;
         self.read_again()?;
         self.sync_all()?;
-        self.reload(&done.rebuilt)?;
+        let given = self.give(&done.rebuilt)?;
+        self.reload(&done.rebuilt, &given)?;
         self.pause()?;
         let mut end = self.entry(if self.is_undo() { State::Undone } else { State::Applied });
+        end.settled = self.settled(&given)?;
         end.by_hand.clone_from(&done.by_hand);
         end.newest = store::newest(root)?;
         self.log(end.clone())?;
@@ -165,14 +170,14 @@ impl<'a> Run<'a> {
         self.log(entry)?;
         let mut artefacts = Vec::new();
         for what in BUILT.into_iter().filter(|what| wanted.contains(what)) {
-            artefacts.extend(self.stage(what)?);
+            artefacts.extend(self.stage(what, &[])?);
         }
         self.commit_built(&artefacts)?;
         self.log(self.entry(self.work(State::Verifying)))?;
         Ok(Done { rebuilt: wanted, by_hand: Vec::new() })
     }
 
-    fn stage(&self, what: Rebuild) -> Result<Vec<Artefact>> {
+    fn stage(&self, what: Rebuild, given: &[String]) -> Result<Vec<Artefact>> {
         self.pause()?;
         let output = |bytes: &[u8]| {
             self.programs.set(self.programs.get() + 1);
@@ -184,6 +189,7 @@ impl<'a> Run<'a> {
             interrupt: self.settings.interrupt,
             lock: Some(self.store.lock()),
             output: &output,
+            given,
         };
         self.settings.rebuilder.stage(self.root, what, &job)
     }
@@ -223,11 +229,38 @@ impl<'a> Run<'a> {
     }
 
     /// What takes effect at once comes last.
-    fn reload(&self, rebuilt: &BTreeSet<Rebuild>) -> Result<()> {
+    fn reload(&self, rebuilt: &BTreeSet<Rebuild>, given: &[String]) -> Result<()> {
         for what in LIVE.into_iter().filter(|what| rebuilt.contains(what)) {
-            self.stage(what)?;
+            self.stage(what, if what == Rebuild::Guests { given } else { &[] })?;
         }
         Ok(())
+    }
+
+    /// The files that a daemon is to accept, which the journal knows from now on. What an undo
+    /// brings back it has accepted before.
+    fn give(&self, rebuilt: &BTreeSet<Rebuild>) -> Result<Vec<String>> {
+        if self.is_undo() || !rebuilt.contains(&Rebuild::Guests) {
+            return Ok(Vec::new());
+        }
+        let is_given = |step: &&Step| Rebuild::after(&step.path) == Some(Rebuild::Guests);
+        let there = |step: &&Step| step.after != Image::Absent;
+        let steps = self.part.steps.iter().filter(is_given).filter(there);
+        let mut entry = self.entry(self.work(State::Verifying));
+        entry.given = steps.map(|step| step.path.clone()).collect();
+        self.log(entry.clone())?;
+        Ok(entry.given)
+    }
+
+    /// What became of the files that a daemon was given.
+    fn settled(&self, given: &[String]) -> Result<BTreeMap<String, Side>> {
+        let mut settled = BTreeMap::new();
+        for step in self.part.steps.iter().filter(|step| given.contains(&step.path)) {
+            let image = Image::read(self.root, &step.target)?;
+            if !image.is(&step.after) {
+                settled.insert(step.path.clone(), Side::unkept(&image));
+            }
+        }
+        Ok(settled)
     }
 
     /// The directories that steps touch.
@@ -265,6 +298,8 @@ impl<'a> Run<'a> {
         let _ = self.log(self.entry(State::RollingBack));
         let (mut kept, mut failed) = (Vec::new(), None);
         let (built, staging) = generated(&entries, &self.name);
+        let of_part = entries.iter().filter(|entry| entry.part == self.name);
+        let given: Vec<&String> = of_part.flat_map(|entry| &entry.given).collect();
         for built in built.iter().rev() {
             match boot::put_back(self.root, self.disk, built, &self.tag()) {
                 Ok(true) => {}
@@ -277,7 +312,8 @@ impl<'a> Run<'a> {
         }
         for (number, step) in self.part.steps.iter().enumerate().rev() {
             let save = |bytes: &[u8]| self.store.keep(self.id, &format!("{number:04}"), bytes);
-            match files::put_back(self.root, self.disk, step, &self.tag(), &save) {
+            let given = given.contains(&&step.path);
+            match files::put_back((self.root, self.disk), step, &self.tag(), given, &save) {
                 Ok(true) => {}
                 Ok(false) => kept.push(step.path.clone()),
                 Err(error) => failed = Some(error),
@@ -313,7 +349,7 @@ impl<'a> Run<'a> {
         if reached && self.settings.rebuilder.rebuilds() {
             let wanted = self.part.plan().rebuilds();
             for what in LIVE.into_iter().filter(|what| wanted.contains(what)) {
-                let _ = self.stage(what);
+                let _ = self.stage(what, &[]);
             }
         }
     }
