@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use clap::ValueEnum;
 use deploy_vfio::{
-    HOOK,
+    HELPERS,
     installation::{self, Content, Prefix},
 };
 use vfio_cli::{
@@ -36,6 +36,8 @@ Files:
       The programs.
   PREFIX/libexec/deploy-vfio/vfio-hook
       What libvirt is given to run, for `deploy-vfio libvirt-hooks`.
+  PREFIX/libexec/deploy-vfio/vfio-define
+      What asks libvirt to accept a guest, for `deploy-vfio guest`.
   PREFIX/share/deploy-vfio/installed.sha256
       What was installed, for a later version and for `deploy-vfio uninstall`.
 
@@ -69,9 +71,11 @@ fn run(cx: &Context, args: Args) -> Result<(), Failure> {
     }
     let mut draft = cx.draft();
     let mut files = files(&programs)?;
-    if let Ok(hook) = programs::helper(from.as_deref(), HOOK) {
-        let at = format!("libexec/deploy-vfio/{HOOK}");
-        files.insert(at, Content::Program(programs::content(&hook)?));
+    for name in HELPERS {
+        if let Ok(helper) = programs::helper(from.as_deref(), name) {
+            let at = format!("libexec/deploy-vfio/{name}");
+            files.insert(at, Content::Program(programs::content(&helper)?));
+        }
     }
     installation::install(&mut draft, &prefix, files)?;
     let bin = cx.root().path().join(prefix.join("bin"));

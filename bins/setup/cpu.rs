@@ -52,7 +52,7 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    fn request(&self) -> Request {
+    pub(crate) fn request(&self) -> Request {
         match self {
             Self { host_cores: Some(count), .. } => Request::HostCores(*count),
             Self { guest: Some(list), .. } => Request::Guest(list.clone()),

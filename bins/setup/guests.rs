@@ -11,6 +11,8 @@ use crate::Wanted;
 
 /// The program that libvirt runs, among ours.
 pub const HOOK: &str = "vfio-hook";
+/// Programs of ours that are no commands: what libvirt runs, and what the engine does.
+pub const HELPERS: [&str; 2] = [HOOK, vfio_cli::DEFINER];
 
 const ABOUT_HOOKS: &str = "\
 While a guest runs, the host's programs leave the CPUs that it is pinned to, these CPUs run at full

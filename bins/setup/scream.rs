@@ -46,6 +46,12 @@ pub struct Scream {
     pub user: Option<String>,
 }
 
+impl Scream {
+    pub(crate) fn way(&self) -> Way {
+        self.network.clone().map_or(Way::Memory, Way::Network)
+    }
+}
+
 pub(crate) fn plan(
     cx: &Context,
     draft: &mut Draft<'_>,
@@ -56,7 +62,7 @@ pub(crate) fn plan(
         return Ok(None);
     };
     let user = cx.user(words.user.as_deref())?;
-    let way = words.network.clone().map_or(Way::Memory, Way::Network);
+    let way = words.way();
     scream::plan(draft, Some((&way, user.as_ref().map(|user| user.name.as_str()))))?;
     let line = scream::in_the_guest(&way);
     if let Some(line) = line {

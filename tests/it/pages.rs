@@ -95,6 +95,7 @@ fn deployed(dir: &Path) -> PathBuf {
     let machine = Path::new(env!("CARGO_MANIFEST_DIR")).join("machines/two-gpus.json");
     Description::read(&machine).unwrap().lay_out(&root).unwrap();
     fs::write(dir.join("draft.json"), r#"{"format":1,"files":{"etc/x":"x\n"}}"#).unwrap();
+    fs::copy(root.join("etc/libvirt/qemu/win10.xml"), dir.join("win10.xml")).unwrap();
     let mut command = program("deploy-vfio");
     command.arg("--root").arg(&root).args(["--yes", "--no-rebuild", "multiboot", "last"]);
     assert!(command.output().unwrap().status.success());
@@ -141,6 +142,7 @@ fn whatever_changes_something_has_two_examples() {
         "doctor",
         "dynamic",
         "evdev",
+        "guest",
         "hugepages",
         "install",
         "libvirt-hooks",

@@ -21,6 +21,6 @@ pub fn has(program: &str) -> bool {
 pub fn programs() -> Vec<String> {
     let manifest = include_str!("../../Cargo.toml");
     let bins = manifest.split("[[bin]]\n").skip(1).filter_map(|bin| bin.split('"').nth(1));
-    // What libvirt runs is no command.
-    bins.filter(|name| *name != deploy_vfio::HOOK).map(str::to_owned).collect()
+    // What others run is no command.
+    bins.filter(|name| !deploy_vfio::HELPERS.contains(name)).map(str::to_owned).collect()
 }

@@ -212,6 +212,11 @@ impl Context {
                 listed.iter().for_each(|table| output::data(table));
             }
         }
+        self.tell(plan);
+    }
+
+    /// What there is to know beside a plan: what is rebuilt, notes, and warnings.
+    pub fn tell(&self, plan: &Plan) {
         if !self.global.quiet {
             for rebuild in plan.rebuilds() {
                 output::talk(&format!("then rebuild {rebuild}"));

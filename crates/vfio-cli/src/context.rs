@@ -13,7 +13,7 @@ use crate::{Failure, Global, Usage, output, programs, signals};
 /// How long to wait for another run, or for a package manager.
 const WAIT: Duration = Duration::from_secs(30);
 /// The program of ours that has libvirt accept a guest.
-const DEFINER: &str = "vfio-define";
+pub const DEFINER: &str = "vfio-define";
 
 /// What a program is given: the tree it works on, the options, the way to the disk and out.
 #[derive(Debug)]

@@ -40,7 +40,7 @@ mod table;
 mod users;
 
 pub use asked::is_asked;
-pub use context::Context;
+pub use context::{Context, DEFINER};
 pub use failure::{Failure, Usage};
 pub use global::Global;
 pub use program::{line, main};

@@ -22,6 +22,7 @@
 //! which keyboards count in `keyboard.rs`.
 
 mod bind;
+mod bound;
 mod bundle;
 mod choice;
 mod diagnosis;
@@ -43,6 +44,7 @@ pub use bind::{
     Arguments, Binding, FIXED, FRAGMENT, arguments, bind, bind_by_parameters, is_fixed, unbind,
     unbind_fixed,
 };
+pub use bound::bound;
 pub use choice::{Choice, choose, screen_note};
 pub use diagnosis::Diagnosis;
 pub use entry::{Entry, entries, everything};

@@ -11,8 +11,15 @@ impl Split {
     /// a thread, siblings beside each other, and the emulator's own threads on the host's CPUs.
     #[must_use]
     pub fn domain_xml(&self, cpu: &Cpu) -> String {
-        let threads: Vec<u32> =
-            self.guest.iter().flat_map(|core| core.threads.iter().copied()).collect();
+        self.domain_xml_for(cpu, self.guest_cpus().len(), true)
+    }
+
+    /// The same for a guest with this many virtual CPUs, which is given the first of the guests'
+    /// CPUs; with `passthrough` it sees the host's processor as it is.
+    #[must_use]
+    pub fn domain_xml_for(&self, cpu: &Cpu, vcpus: usize, passthrough: bool) -> String {
+        let threads = self.guest.iter().flat_map(|core| core.threads.iter().copied());
+        let threads: Vec<u32> = threads.take(vcpus).collect();
         let mut xml = format!("<vcpu placement='static'>{}</vcpu>\n<cputune>\n", threads.len());
         for (virtual_cpu, thread) in threads.iter().enumerate() {
             let _ = writeln!(xml, "  <vcpupin vcpu='{virtual_cpu}' cpuset='{thread}'/>");
@@ -24,14 +31,17 @@ impl Split {
                 "<numatune>\n  <memory mode='strict' nodeset='{node}'/>\n</numatune>"
             );
         }
-        if let Some(topology) = topology(&self.guest) {
-            let _ = writeln!(xml, "<cpu mode='host-passthrough'>\n  {topology}");
-            // Without it an AMD guest takes sibling threads for cores.
-            if cpu.vendor == Vendor::Amd {
-                let _ = writeln!(xml, "  <feature policy='require' name='topoext'/>");
-            }
-            xml.push_str("</cpu>\n");
+        let siblings = siblings(&self.guest, threads.len());
+        let _ = writeln!(
+            xml,
+            "<cpu mode='host-passthrough'>\n  <topology sockets='1' cores='{}' threads='{siblings}'/>",
+            threads.len() / siblings
+        );
+        // Without it an AMD guest takes sibling threads for cores.
+        if passthrough && siblings > 1 && cpu.vendor == Vendor::Amd {
+            let _ = writeln!(xml, "  <feature policy='require' name='topoext'/>");
         }
+        xml.push_str("</cpu>\n");
         xml.truncate(xml.trim_end().len());
         xml
     }
@@ -45,11 +55,12 @@ impl Split {
     }
 }
 
-/// What makes sibling threads siblings inside the guest, where all its cores have as many.
-fn topology(guest: &[Core]) -> Option<String> {
-    let (cores, threads) = (guest.len(), guest.first()?.threads.len());
+/// How many threads a core has that a guest sees: one where its cores have not all as many, or
+/// where its last core is not whole.
+fn siblings(guest: &[Core], vcpus: usize) -> usize {
+    let threads = guest.first().map_or(1, |core| core.threads.len()).max(1);
     let alike = guest.iter().all(|core| core.threads.len() == threads);
-    alike.then(|| format!("<topology sockets='1' cores='{cores}' threads='{threads}'/>"))
+    if alike && vcpus.is_multiple_of(threads) { threads } else { 1 }
 }
 
 #[cfg(test)]
@@ -87,6 +98,25 @@ mod tests {
         "
         );
         let mixed = xml(&[("0", ""), ("1", ""), ("2", ""), ("3,5", ""), ("4", "")], false);
-        assert!(!mixed.contains("topology") && !mixed.contains("numatune"), "{mixed}");
+        assert!(mixed.contains("cores='4' threads='1'") && !mixed.contains("numatune"), "{mixed}");
+    }
+
+    #[test]
+    fn a_smaller_guest_has_whole_cores_where_it_can() {
+        let mut cpu = invented(&[("0,4", ""), ("1,5", ""), ("2,6", ""), ("3,7", "")]);
+        cpu.vendor = vfio_core::host::Vendor::Amd;
+        let split = split(&cpu, &Request::HostCores(1)).unwrap().unwrap();
+        for (vcpus, passthrough, topology) in [
+            (6, true, "cores='3' threads='2'/>\n  <feature policy='require' name='topoext'/>"),
+            (4, false, "cores='2' threads='2'/>\n</cpu>"),
+            (3, true, "cores='3' threads='1'/>\n</cpu>"),
+            (1, true, "cores='1' threads='1'/>\n</cpu>"),
+        ] {
+            let xml = split.domain_xml_for(&cpu, vcpus, passthrough);
+            assert!(xml.contains(topology), "{vcpus}: {xml}");
+            assert_eq!(xml.matches("<vcpupin").count(), vcpus);
+        }
+        let xml = split.domain_xml_for(&cpu, 3, true);
+        assert!(xml.contains("vcpu='0' cpuset='1'/>\n  <vcpupin vcpu='1' cpuset='5'/>"), "{xml}");
     }
 }

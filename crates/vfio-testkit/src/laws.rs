@@ -25,12 +25,19 @@ const READ_ONLY: &[&str] = &[
     "redo",
 ];
 
+/// What makes `guest` change a definition.
+const GUEST_CHANGES: [&str; 2] = ["--define", "--patch"];
+
 /// Whether the laws are about this command.
 #[must_use]
 pub fn mutating(words: &[&str]) -> bool {
     let asks = |word: &&str| matches!(*word, "--dry-run" | "-n" | "--help" | "--version" | "-V");
     let command = words.iter().find(|word| !word.starts_with('-'));
-    command.is_some_and(|command| !READ_ONLY.contains(command)) && !words.iter().any(asks)
+    // A guest's needs are printed unless it is said where they go.
+    let changes = words.iter().any(|word| GUEST_CHANGES.contains(word));
+    let prints = |command: &str| READ_ONLY.contains(&command) || (command == "guest" && !changes);
+    let command = command.filter(|command| !prints(command));
+    command.is_some() && !words.iter().any(asks)
 }
 
 /// Holds one command against the laws, on a tree that was laid out for nothing else.

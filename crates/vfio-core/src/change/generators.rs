@@ -204,7 +204,7 @@ fn hooks(root: &Root) -> Vec<Call> {
 /// runs: one that begins later reads the files.
 pub(crate) fn define(root: &Root, definer: Option<&str>, files: &[String]) -> Result<Vec<Call>> {
     let listens = |socket: &&str| root.exists(&format!("run/libvirt/{socket}")).unwrap_or(false);
-    if !root.is_host() || !SOCKETS.iter().any(|socket| listens(socket)) {
+    if !root.is_host() || !SOCKETS.iter().any(listens) {
         return Ok(Vec::new());
     }
     let definer = definer.ok_or_else(|| missing("no program tells libvirt of a guest", &[]))?;

@@ -7,7 +7,7 @@ use vfio_core::{
 };
 use vfio_iommu::{Binding, FRAGMENT, arguments, bind, unbind};
 
-use crate::describe::{Uses, desktop, entries, explain, machine};
+use crate::describe::{Uses, at, desktop, entries, explain, machine};
 
 fn line(machine: &Machine, words: &str, how: Binding) -> String {
     arguments(&entries(machine, words, &[])[0], how, machine).unwrap().always.to_string()
@@ -113,5 +113,29 @@ fn other_initramfs_generators_are_refused_rather_than_ignored() {
         let mut draft = Draft::new(&root);
         assert!(bind(&mut draft, &other, &entries, Binding::ByAddress).is_err());
         assert!(draft.finish("refused").unwrap().is_empty());
+    }
+}
+
+#[test]
+fn what_an_entry_binds_is_found_again_and_what_moved_is_told() {
+    let machine = machine(
+        "01:00.0 0300 10de:0001 g1 boot
+         01:00.1 0403 10de:0002 g1
+         02:00.0 0300 1002:0003 g2
+         02:00.1 0403 10de:0002 g2",
+    );
+    for entry in entries(&machine, "all", &[]) {
+        let words = arguments(&entry, Binding::ByAddress, &machine).unwrap().always;
+        let wanted: Vec<_> = entry.bind.iter().map(|(address, ..)| *address).collect();
+        assert_eq!(vfio_iommu::bound(&words, &machine), (wanted, Vec::new()));
+    }
+    for (words, found, gone) in [
+        ("deploy_vfio.bind=0000:01:00.0=10de:0003,junk,", &[][..], "0000:01:00.0=10de:0003 junk"),
+        ("vfio-pci.ids=10de:0002,8086:0001", &["01:00.1", "02:00.1"], "8086:0001"),
+        ("quiet", &[], ""),
+    ] {
+        let (addresses, told) = vfio_iommu::bound(&words.into(), &machine);
+        let found: Vec<_> = found.iter().map(|address| at(address)).collect();
+        assert_eq!((addresses, told.join(" ")), (found, gone.to_owned()), "{words}");
     }
 }

@@ -1,0 +1,108 @@
+//! What of a guest's definition decides what it needs.
+
+use vfio_core::Address;
+
+use crate::{
+    Error,
+    markup::{domain, path, text},
+    same::address,
+};
+
+/// A guest, as far as it matters here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Guest {
+    /// Its name.
+    pub name: String,
+    /// How many virtual CPUs it has; `None` where its definition does not say, which means one.
+    pub vcpus: Option<usize>,
+    /// Its memory, in KiB; `None` where the definition does not say in a unit that is known.
+    pub memory_kib: Option<u64>,
+    /// How many I/O threads it has.
+    pub iothreads: usize,
+    /// How it sees the host's processor: `host-passthrough`, `custom`…
+    pub cpu_mode: Option<String>,
+    /// Whether it is told that it runs on Hyper-V, as Windows guests are.
+    pub hyperv: bool,
+    /// The host's PCI devices that it has.
+    pub devices: Vec<Address>,
+}
+
+impl Guest {
+    /// Reads a definition.
+    ///
+    /// # Errors
+    ///
+    /// What is no XML, is too long, has a document type or is no `<domain>`.
+    pub fn read(definition: &str) -> Result<Self, Error> {
+        let document = domain(definition)?;
+        let guest = document.root_element();
+        let first = |names: &[&str]| path(guest, names).first().copied();
+        let number = |names: &[&str]| first(names).and_then(text)?.parse().ok();
+        let of = |hostdev: roxmltree::Node<'_, '_>| {
+            let [domain, bus, slot, function] = address(hostdev)?;
+            format!("{domain:04x}:{bus:02x}:{slot:02x}.{function:x}").parse().ok()
+        };
+        let hostdevs = path(guest, &["devices", "hostdev"]);
+        let pci = hostdevs.into_iter().filter(|hostdev| hostdev.attribute("type") == Some("pci"));
+        let memory = first(&["memory"]);
+        let unit = memory.and_then(|memory| memory.attribute("unit")).unwrap_or("KiB");
+        Ok(Self {
+            name: first(&["name"]).and_then(text).unwrap_or_default().to_owned(),
+            vcpus: number(&["vcpu"]),
+            memory_kib: memory.and_then(text).and_then(|text| kib(text.parse().ok()?, unit)),
+            iothreads: number(&["iothreads"]).unwrap_or(0),
+            cpu_mode: first(&["cpu"]).and_then(|cpu| cpu.attribute("mode")).map(str::to_owned),
+            hyperv: first(&["features", "hyperv"]).is_some(),
+            devices: pci.filter_map(of).collect(),
+        })
+    }
+}
+
+/// A number in a unit of libvirt's, in KiB; those of a thousand are not written by anybody.
+fn kib(number: u64, unit: &str) -> Option<u64> {
+    match unit {
+        "KiB" | "k" => Some(number),
+        "MiB" | "M" => number.checked_mul(1 << 10),
+        "GiB" | "G" => number.checked_mul(1 << 20),
+        "TiB" | "T" => number.checked_mul(1 << 30),
+        "b" | "bytes" => Some(number >> 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_matters_is_read() {
+        let guest = Guest::read(
+            "<!-- x -->\n<domain><name>win 10</name><memory unit='GiB'>16</memory>\
+             <vcpu placement='static'> 6 </vcpu><iothreads>2</iothreads>\
+             <features><hyperv/></features><cpu mode='host-model'/><devices>\
+             <hostdev type='pci'><source><address bus='0x0a' slot='0x00' function='0x1'/></source>\
+             </hostdev><hostdev type='usb'/></devices></domain>",
+        );
+        let wanted = Guest {
+            name: "win 10".to_owned(),
+            vcpus: Some(6),
+            memory_kib: Some(16 << 20),
+            iothreads: 2,
+            cpu_mode: Some("host-model".to_owned()),
+            hyperv: true,
+            devices: vec!["0000:0a:00.1".parse().unwrap()],
+        };
+        assert_eq!(guest.unwrap(), wanted);
+        assert_eq!(Guest::read("<domain/>").unwrap(), Guest::default());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_too_odd(text in ".{0,200}") {
+            let _ = Guest::read(&text);
+            let _ = crate::merge(&text, "<domain><a/></domain>");
+        }
+    }
+}
