@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::daemon::{self, GUEST};
+use super::guest;
 use super::system::{System, USER, unpacked};
 use crate::vm::host;
 
@@ -63,6 +64,11 @@ pub fn all(release: &str, program: &Path, rebuild: bool, keep: bool) -> Result<S
     let system = copy("broken", "many-inputs")?;
     broken_is_noticed(&system).context("a broken qemu.conf")?;
     syntax(&system).context("the syntax of qemu.conf")?;
+    let system = copy("guest", "two-gpus")?;
+    let definer = program.with_file_name("vfio-define");
+    fs::copy(definer, system.root.join("root/vfio-define")).context("vfio-define")?;
+    // A program that was built here needs a C library that is not older.
+    guest::checks(&system, number >= 9000).context("a guest")?;
     if !keep {
         fs::remove_dir_all(&dir)?;
     }

@@ -1,4 +1,5 @@
-//! Real libvirt daemons of three Debian releases read the `qemu.conf` that `evdev` leaves behind.
+//! Real libvirt daemons of three Debian releases read the `qemu.conf` that `evdev` leaves behind, and
+//! accept the guests that `guest` makes.
 //!
 //! A [`system`] is a release's libvirt packages in a directory, with a described machine's keyboards
 //! and mice, a user, and a `qemu.conf` that was edited by hand. A [`daemon`] is that system's own
@@ -6,6 +7,7 @@
 
 mod checks;
 mod daemon;
+mod guest;
 mod system;
 
 use std::path::PathBuf;
@@ -20,7 +22,16 @@ use crate::vm::host;
 const RELEASES: [&str; 3] = ["bullseye", "bookworm", "trixie"];
 
 /// The programs under test.
-const PROGRAMS: [&str; 3] = ["deploy-vfio", "deploy-vfio-evdev", "deploy-vfio-undo"];
+const PROGRAMS: [&str; 8] = [
+    "deploy-vfio",
+    "deploy-vfio-evdev",
+    "deploy-vfio-guest",
+    "deploy-vfio-hugepages",
+    "deploy-vfio-looking-glass",
+    "deploy-vfio-scream",
+    "deploy-vfio-undo",
+    "vfio-define",
+];
 
 /// Which releases, and how.
 #[derive(Debug, clap::Args)]

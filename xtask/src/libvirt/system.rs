@@ -14,12 +14,13 @@ use crate::vm::{host, image};
 /// Raised when the same packages are to be unpacked differently.
 const VERSION: u32 = 1;
 
-/// The daemon and its QEMU; `udev` brings the group `input`, `apparmor` reads the rules.
+/// The daemon and its QEMU; `libxml2-utils` validates, `udev` brings the group `input`, `apparmor` reads the rules.
 const PACKAGES: &[&str] = &[
     "apparmor",
     "libvirt-clients",
     "libvirt-daemon-driver-qemu",
     "libvirt-daemon-system",
+    "libxml2-utils",
     "qemu-system-x86",
     "udev",
 ];

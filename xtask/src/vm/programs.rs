@@ -26,7 +26,7 @@ pub fn build() -> Result<Vec<PathBuf>> {
         let name = name.to_string_lossy();
         let ours = name.starts_with("deploy-vfio") && !name.contains('.');
         let executable = about.is_file() && about.permissions().mode() & 0o111 != 0;
-        if executable && (ours || name == "vfio-hook") {
+        if executable && (ours || name == "vfio-hook" || name == "vfio-define") {
             programs.push(entry.path());
         }
     }

@@ -28,6 +28,7 @@ pub fn run(rig: &mut Rig<'_>) -> Result<()> {
     again_and_again(&mut a)?;
     held(&mut a)?;
     killed(&mut a)?;
+    given(&mut a)?;
     works(&mut a)?;
 
     a.ok("deploy-vfio undo --all --yes")?;
@@ -153,6 +154,57 @@ for i in {1..2000}; do
         exit
     done
 done
+"#;
+
+/// A guest is given what it needs, libvirt accepts it, it starts with it; what libvirt does not accept
+/// changes nothing; undo brings the earlier definition back.
+fn given(a: &mut Guest) -> Result<()> {
+    const FILE: &str = "/etc/libvirt/qemu/plain.xml";
+    let stands = format!("stat -c '%a %u:%g %Y' {FILE}; sha256sum {FILE}");
+    a.write("/root/plain.xml", "0644", &domain("plain", 1, ""))?;
+    a.ok("virsh define /root/plain.xml")?;
+    let (before, file) = (a.ok("virsh dumpxml --inactive plain")?, a.ok(&stands)?);
+
+    let mut groups = Vec::new();
+    for card in [Card::SecondVga, Card::Nic(1)] {
+        let address = a.address(card)?;
+        let link = format!("/sys/bus/pci/devices/{address}/iommu_group");
+        groups.push(a.ok(&format!("basename \"$(readlink {link})\""))?);
+    }
+    a.ok("deploy-vfio hugepages 2M 64 --runtime --yes")?;
+    a.ok("systemctl restart deploy-vfio-hugepages.service")?;
+    let give = format!("deploy-vfio guest plain --parse {} --define --yes", groups.join(","));
+    a.ok(&give)?;
+    let now = a.ok("virsh dumpxml --inactive plain")?;
+    let needs = ["bus='0x02'", "managed='yes'", "<emulatorpin", "<page size='2048'", "cpuset='2'"];
+    for need in needs {
+        ensure!(now.contains(need), "{need} is not in\n{now}");
+    }
+    ensure!(a.ok(&give)?.contains("Nothing to do."), "the second time");
+    a.ok("deploy-vfio status")?;
+    a.ok("virsh start plain")?;
+    on(a, [VFIO, VFIO])?;
+    a.ok("virsh destroy plain")?;
+    on(a, [DRM, "e1000e"])?;
+
+    let with = a.ok(&stands)?;
+    a.write("/root/draft", "0755", &WRONG.replace("FILE", FILE))?;
+    let refused = a.fails("/root/draft | deploy-vfio apply - --yes", 1)?;
+    ensure!(refused.contains("libvirt does not accept the guest"), "{refused}");
+    ensure!(a.ok(&stands)? == with, "a refused definition is there");
+
+    // The daemons are told to look again, and take a moment.
+    a.ok("deploy-vfio undo --yes && sleep 3")?;
+    ensure!(a.ok("virsh dumpxml --inactive plain")? == before, "undo brings something else");
+    ensure!(a.ok(&stands)? == file, "undo left the file different");
+    a.ok("virsh start plain && virsh destroy plain")?;
+    a.ok("virsh undefine plain").map(|_| ())
+}
+
+/// Prints a draft with a definition that the schema does not know.
+const WRONG: &str = r#"#!/bin/sh
+text=$(sed -e 's/<acpi/<acpii/' -e 's/$/\\n/' FILE | tr -d '\n')
+printf '{"format":1,"files":{"FILE":"%s"}}' "$text" | sed 's,"/etc,"etc,'
 "#;
 
 /// The drivers of the second card and of the second NIC.

@@ -45,7 +45,7 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "everything",
-        about: "multiboot last --parse all with huge pages in the entries, and undo --all",
+        about: "every feature in one operation, booted, and taken back in one",
         run: everything::run,
     },
     Scenario {
