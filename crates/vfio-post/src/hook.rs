@@ -114,6 +114,19 @@ mod tests {
     }
 
     #[test]
+    fn b61_both_kinds_of_daemon_are_told_and_none_is_restarted() {
+        use vfio_core::change::{NoRebuild, Rebuild, Rebuilder};
+        let host = Root::open("/").unwrap();
+        let mut draft = Draft::new(&host);
+        plan_comforts(&mut draft, Some(b"program".to_vec())).unwrap();
+        let plan = draft.finish("x").unwrap();
+        assert!(plan.is_empty() || plan.rebuilds().contains(&Rebuild::Hooks));
+        let by_hand = NoRebuild.by_hand(&host, Rebuild::Hooks).concat();
+        assert!(by_hand.contains("libvirtd") && by_hand.contains("virtqemud"), "{by_hand}");
+        assert!(by_hand.contains("reload"), "guests that run are left alone: {by_hand}");
+    }
+
+    #[test]
     fn what_the_user_wrote_into_the_settings_stays() {
         let root = Root::empty();
         let mut draft = Draft::new(&root);

@@ -25,6 +25,25 @@ fn b63_the_host_s_programs_keep_to_the_other_cpus() {
 }
 
 #[test]
+fn b64_no_mask_of_the_kernel_s_is_written() {
+    // CPUs are lists for systemd, so hundreds of them are no other case than eight.
+    let machine = Played::new();
+    let masks = [
+        "sys/devices/virtual/workqueue/cpumask",
+        "sys/bus/workqueue/devices/writeback/cpumask",
+        "proc/irq/default_smp_affinity",
+    ];
+    masks.iter().for_each(|path| machine.file(path, "ffffffff,ffffffff\n"));
+    machine.file("sys/devices/system/cpu/online", "0-383\n");
+    machine.start("a", &pinned("96 191 288 383")).unwrap();
+    assert_eq!(machine.allowed("user.slice").unwrap(), "0-95,97-190,192-287,289-382");
+    machine.stop("a", &pinned("96 191 288 383"));
+    for path in masks {
+        assert_eq!(machine.text(path).trim(), "ffffffff,ffffffff", "{path}");
+    }
+}
+
+#[test]
 fn b65_cpus_of_guests_that_still_run_stay_theirs() {
     let machine = Played::new();
     machine.start("a", &pinned("2 6")).unwrap();

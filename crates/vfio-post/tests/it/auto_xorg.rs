@@ -154,3 +154,14 @@ fn b58_the_choice_is_made_before_the_display_manager_starts() {
     let text = fs::read_to_string(asset("deploy-vfio-auto-xorg.service")).unwrap();
     assert!(text.contains("\nBefore=display-manager.service\n"), "{text}");
 }
+
+#[test]
+fn b57_the_unit_is_one_that_is_there_and_nothing_is_restarted() {
+    let unit = fs::read_to_string(asset("deploy-vfio-auto-xorg.service")).unwrap();
+    let program = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    let name = Path::new(program).file_name().unwrap().to_str().unwrap();
+    let text = fs::read_to_string(asset(name)).unwrap();
+    for word in ["systemctl restart", "systemctl stop", "service "] {
+        assert!(!text.contains(word), "the desktop that runs is left alone: {word}");
+    }
+}

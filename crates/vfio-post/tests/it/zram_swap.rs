@@ -115,3 +115,21 @@ fn what_is_no_fraction_is_told() {
     }
     assert_eq!(run(root, "", "running").status.code(), Some(2));
 }
+
+#[test]
+fn b72_settings_are_read_and_never_run() {
+    let dir = machine();
+    let root = dir.path();
+    let mark = root.join("mark");
+    let touch = format!("touch {}", mark.display());
+    for text in [
+        format!("{touch}\nfraction=1/4\n"),
+        format!("fraction=1/4; {touch}\n"),
+        format!("fraction=$({touch})\n"),
+        format!("fraction=1/4\n`{touch}`\n"),
+    ] {
+        write(root, "etc/deploy-vfio/zram-swap", &text);
+        run(root, "start", "starting");
+        assert!(!mark.exists(), "{text}");
+    }
+}
