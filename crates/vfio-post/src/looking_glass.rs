@@ -5,13 +5,18 @@
 
 use std::{fmt, str::FromStr};
 
-use vfio_core::change::Draft;
+use vfio_core::{
+    change::{Draft, Image},
+    host::installed_package,
+};
 
 use crate::shared_memory::{Error, Memory};
 
 const MEMORY: Memory = Memory { feature: "looking-glass", name: "looking-glass" };
 /// The widest and highest screen that is believed.
 const LARGEST: u64 = 16_384;
+/// The client's program, and Debian's package of it.
+const CLIENT: &str = "looking-glass-client";
 const FRAMES: u64 = 2;
 const BESIDES_MIB: u64 = 10;
 
@@ -70,8 +75,35 @@ pub fn plan(draft: &mut Draft<'_>, wanted: Option<Option<&str>>) -> Result<(), E
             MEMORY.unshare(draft);
             Ok(())
         }
-        Some(user) => MEMORY.share(draft, user),
+        Some(user) => {
+            MEMORY.share(draft, user)?;
+            Ok(client(draft)?)
+        }
     }
+}
+
+/// Says which client there is: it and the application in the guest understand each other only where
+/// both are of one version.
+fn client(draft: &mut Draft<'_>) -> Result<(), vfio_core::Error> {
+    if let Some(version) = installed_package(draft.root(), CLIENT)? {
+        draft.note(format!(
+            "the client is the package {CLIENT} {version}: the application in the guest must be of \
+             that version"
+        ));
+        return Ok(());
+    }
+    for dir in ["usr/local/bin", "usr/bin"] {
+        if draft.image(&format!("{dir}/{CLIENT}"))? != Image::Absent {
+            draft.note(format!(
+                "/{dir}/{CLIENT} says its version when it starts: the application in the guest must \
+                 be of that version"
+            ));
+            return Ok(());
+        }
+    }
+    draft
+        .note(format!("the client `{CLIENT}` is not installed: it is built from source as a rule"));
+    Ok(())
 }
 
 /// What a guest with this screen needs inside `<devices>`.
@@ -81,7 +113,10 @@ pub fn xml(screen: Screen, hdr: bool) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test makes its own tree")]
 mod tests {
+    use std::fs;
+
     use vfio_core::Root;
 
     use super::*;
@@ -120,5 +155,25 @@ mod tests {
         assert!(draft.text(path).unwrap().unwrap().ends_with(line));
         plan(&mut draft, None).unwrap();
         assert!(draft.finish("x").unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_client_s_version_is_told_where_it_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let told = || {
+            let mut draft = Draft::new(&root);
+            plan(&mut draft, Some(Some("anna"))).unwrap();
+            draft.finish("x").unwrap().notes.pop().unwrap()
+        };
+        assert!(told().contains("is not installed"), "{}", told());
+        fs::create_dir_all(dir.path().join("usr/local/bin")).unwrap();
+        fs::write(dir.path().join("usr/local/bin/looking-glass-client"), "x").unwrap();
+        assert!(told().starts_with("/usr/local/bin/looking-glass-client says"), "{}", told());
+        fs::create_dir_all(dir.path().join("var/lib/dpkg")).unwrap();
+        let status =
+            "Package: looking-glass-client\nStatus: install ok installed\nVersion: 0+b1-5\n";
+        fs::write(dir.path().join("var/lib/dpkg/status"), status).unwrap();
+        assert!(told().contains("looking-glass-client 0+b1-5: the application"), "{}", told());
     }
 }

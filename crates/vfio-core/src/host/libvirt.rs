@@ -97,16 +97,27 @@ pub fn installed_version(root: &Root, package: &str) -> Result<Option<Version>> 
     Ok(installed(&packages, |name| name == package))
 }
 
+/// The version of an installed package as dpkg has it, such as `0+b1-5`; `None` as above.
+pub fn installed_package(root: &Root, package: &str) -> Result<Option<String>> {
+    let packages = root.text(DPKG)?.unwrap_or_default();
+    Ok(versions(&packages, |name| name == package).next().map(str::to_owned))
+}
+
 /// The version of the first installed package whose name is `wanted`.
 fn installed(packages: &str, wanted: impl Fn(&str) -> bool) -> Option<Version> {
-    let paragraphs = packages.split("\n\n");
-    let wanted =
-        paragraphs.filter(|paragraph| wanted(field(paragraph, "Package").unwrap_or_default()));
-    let installed = |paragraph: &&str| {
+    versions(packages, wanted).find_map(|version| version.parse().ok())
+}
+
+/// The versions of the installed packages whose names are `wanted`, as dpkg has them.
+fn versions(packages: &str, wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = &str> {
+    let installed = move |paragraph: &&str| {
         // Wanted, without error, and there: not a package of which only the configuration is left.
-        field(paragraph, "Status").is_some_and(|status| status.ends_with(" ok installed"))
+        let there =
+            field(paragraph, "Status").is_some_and(|status| status.ends_with(" ok installed"));
+        there && wanted(field(paragraph, "Package").unwrap_or_default())
     };
-    wanted.filter(installed).find_map(|paragraph| field(paragraph, "Version")?.parse().ok())
+    let paragraphs = packages.split("\n\n").filter(installed);
+    paragraphs.filter_map(|paragraph| field(paragraph, "Version"))
 }
 
 fn field<'a>(paragraph: &'a str, name: &str) -> Option<&'a str> {

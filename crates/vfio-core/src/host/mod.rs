@@ -41,7 +41,7 @@ pub use cpu::{CoreKind, Cpu, LogicalCpu, Vendor};
 pub use display::{Card, Connector, Displays};
 pub use input::{Input, InputKind, Inputs};
 pub use kernels::{Availability, Kernel, Kernels};
-pub use libvirt::{Daemon, Libvirt, Version, installed_version};
+pub use libvirt::{Daemon, Libvirt, Version, installed_package, installed_version};
 pub use links::Link;
 pub use machine::Machine;
 pub use memory::{HugePages, Memory, Node};
