@@ -23,6 +23,7 @@ mod looking_glass;
 mod multiboot;
 mod original;
 mod scream;
+pub mod trial;
 mod wanted;
 pub mod wizard;
 mod words;
@@ -158,7 +159,7 @@ impl Setup {
         }
         if let Some(wanted) = &self.multiboot {
             multiboot::plan(draft, machine, wanted)?;
-            declared::declare(draft, "multiboot", wanted)?;
+            declared::declare(draft, "multiboot", &multiboot::as_deployed(draft, wanted)?)?;
             if matches!(wanted, Wanted::On(_)) {
                 declared::forget(draft, "static");
             }

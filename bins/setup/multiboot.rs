@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use vfio_cli::Failure;
+use vfio_cli::{Failure, Usage};
 use vfio_core::{
     change::Draft,
     host::{Machine, Names},
+    layout::TRIAL,
 };
 use vfio_grub::Entry;
 use vfio_iommu::{Allow, Binding, Choice, Selection};
 
 use crate::{
-    Wanted,
+    Wanted, trial,
     words::{list, one},
 };
 
@@ -31,6 +32,8 @@ Examples:
       Show the whole plan with the last GPU's entry as the default, and change nothing.
   deploy-vfio multiboot last
       The same, done after a question; it takes effect at the next boot.
+  deploy-vfio multiboot last --trial
+      The next boot tries it once; it becomes the default only if that boot proves itself.
   deploy-vfio multiboot first --parse all
       Hand over whatever nothing on the host needs, too.
   deploy-vfio multiboot --parse vga,12
@@ -50,6 +53,7 @@ Files:
 
 See also:
   deploy-vfio groups
+  deploy-vfio trial
   deploy-vfio hugepages
   deploy-vfio verify";
 
@@ -75,6 +79,10 @@ pub struct Multiboot {
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub by_id: bool,
+    /// Boot the entry once, and make it the default only if that boot proves itself
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub trial: bool,
 }
 
 impl Default for Multiboot {
@@ -84,6 +92,7 @@ impl Default for Multiboot {
             parse: Selection::default(),
             allow: Vec::new(),
             by_id: false,
+            trial: false,
         }
     }
 }
@@ -112,7 +121,47 @@ pub(crate) fn plan(
     vfio_iommu::bind(draft, machine, &entries, how)?;
     let lines: Result<Vec<Entry>, _> =
         entries.iter().map(|entry| line(machine, entry, how)).collect();
+    if words.trial {
+        return try_once(draft, machine, &lines?, default);
+    }
+    if default.is_some() {
+        draft.note("`--trial` makes an entry the default only after a boot that proves itself");
+    }
     Ok(vfio_grub::set_entries(draft, &lines?, default.map(|entry| entry.id.as_str()))?)
+}
+
+/// The words that say what is deployed: an entry that proved itself is on trial no longer.
+pub(crate) fn as_deployed(
+    draft: &Draft<'_>,
+    wanted: &Wanted<Multiboot>,
+) -> Result<Wanted<Multiboot>, Failure> {
+    let mut wanted = wanted.clone();
+    if let Wanted::On(words) = &mut wanted {
+        words.trial &= draft.bytes(TRIAL)?.is_some();
+    }
+    Ok(wanted)
+}
+
+/// The default stays as it is, and the chosen entry is tried.
+fn try_once(
+    draft: &mut Draft<'_>,
+    machine: &Machine,
+    lines: &[Entry],
+    chosen: Option<&vfio_iommu::Entry>,
+) -> Result<(), Failure> {
+    let line = |id: &str| lines.iter().find(|line| line.id == id);
+    let Some((chosen, entry)) = chosen.and_then(|chosen| Some((chosen, line(&chosen.id)?))) else {
+        let help = ["`deploy-vfio multiboot last --trial`"];
+        return Err(Usage::new("`--trial` needs an entry to try, not the normal one", &help).into());
+    };
+    let (_, before) = vfio_grub::entries(draft)?;
+    let before = before.filter(|id| line(id).is_some());
+    vfio_grub::set_entries(draft, lines, before.as_deref())?;
+    if before.as_deref() == Some(&entry.id) {
+        draft.note(format!("`{}` is the default already, so nothing is on trial", entry.id));
+        return Ok(());
+    }
+    trial::plan(draft, machine, entry, chosen)
 }
 
 fn line(machine: &Machine, entry: &vfio_iommu::Entry, how: Binding) -> Result<Entry, Failure> {

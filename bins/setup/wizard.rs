@@ -4,7 +4,7 @@
 //! nothing written before the plan is confirmed.
 
 use vfio_cli::{Answer, Context, Failure, Usage};
-use vfio_core::host::{Machine, Names};
+use vfio_core::host::{Machine, Names, trial};
 use vfio_evdev::Toggle;
 use vfio_iommu::{Choice, Entry, Selection};
 use vfio_isolcpus::Request;
@@ -171,6 +171,11 @@ impl Wizard<'_> {
         };
         self.cx.say("The boot menu keeps its normal entry, and gets one for each GPU that can");
         self.cx.say("drive the desktop; in it the other devices wait for guests.");
+        let trial = trial::unwritable(self.cx.root())?.is_none();
+        if trial {
+            self.cx
+                .say("An entry of ours is tried once, and boots by itself after it proved itself.");
+        }
         let mut items =
             vec!["The normal entry boots by itself, ours are chosen in the menu".to_owned()];
         items.extend(entries.iter().map(|entry| format!("Boot by itself: {}", entry.title)));
@@ -188,7 +193,8 @@ impl Wizard<'_> {
                     0 => Choice::Default,
                     _ => group.map_or(Choice::Last, Choice::Group),
                 };
-                let words = Multiboot { entry, parse: selection, ..Multiboot::default() };
+                let trial = trial && at > 0;
+                let words = Multiboot { entry, parse: selection, trial, ..Multiboot::default() };
                 self.setup.multiboot = Some(Wanted::On(words));
                 self.setup.fixed = None;
             }

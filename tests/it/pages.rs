@@ -153,6 +153,7 @@ fn whatever_changes_something_has_two_examples() {
         "scream",
         "setup",
         "static",
+        "trial",
         "undo",
         "uninstall",
         "zram-swap",

@@ -122,6 +122,19 @@ pub fn find(name: &str) -> Result<Program, Failure> {
     Ok(Program { name: name.to_owned(), path })
 }
 
+/// Whether a program of the system, by its whole path, ends well; what it prints is not shown.
+#[must_use]
+pub fn succeeds(path: &str, words: &[&str]) -> bool {
+    let mut command = Command::new(path);
+    command
+        .args(words)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
 /// Shows the manual page of `program`: through `man` on a terminal that has it, else as the text
 /// that the program prints when it is asked for help.
 ///

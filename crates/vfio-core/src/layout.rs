@@ -12,6 +12,20 @@ pub const CMDLINE_D: &str = "etc/deploy-vfio/cmdline.d";
 pub const ENTRIES_D: &str = "etc/deploy-vfio/entries.d";
 /// The id of the boot entry that starts by itself; absent when it is not one of ours.
 pub const DEFAULT_ENTRY: &str = "etc/deploy-vfio/default-entry";
+/// What is tried at one boot before it becomes the default; absent when nothing is.
+pub const TRIAL: &str = "etc/deploy-vfio/trial.toml";
+/// The id of the boot entry for that one boot.
+pub const TRIAL_ENTRY: &str = "deploy-vfio-trial";
+/// The kernel parameter by which that boot is known.
+pub const TRIAL_WORD: &str = "deploy_vfio.trial";
+/// What GRUB keeps from boot to boot, in a file of 1024 bytes that it writes in place.
+pub const GRUBENV: &str = "boot/grub/grubenv";
+/// GRUB's variable with the id of the entry that is to be tried; empty once that is under way.
+pub const TRIAL_NEXT: &str = "dv_next";
+/// GRUB's variable with the id of the entry whose trial has begun.
+pub const TRIED: &str = "dv_tried";
+/// What the judge of a trial found, root's alone: a line `format=1`, a line `attempt=N`, reasons.
+pub const VERDICT: &str = "var/lib/deploy-vfio/trial";
 /// What `modprobe` is told by a setup that binds by files: `options vfio-pci ids=…`, `softdep`.
 pub const MODPROBE: &str = "etc/modprobe.d/deploy-vfio.conf";
 /// Keyboards and mice that guests are given: lines `key=value`, of which `keyboard` and `pointer`

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use vfio_core::{Cmdline, Result, change::Draft, layout::stem};
 
-use crate::{CHOICE, ENTRIES, Error};
+use crate::{CHOICE, ENTRIES, Error, forget_trial};
 
 /// One line of the boot menu; older kernels sit in a submenu of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Entry {
         entry
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text =
             String::from("# Written by deploy-vfio; `deploy-vfio undo` takes it back.\n");
         let title: String = self.title.chars().filter(|c| !c.is_control()).take(120).collect();
@@ -91,12 +91,13 @@ pub fn set_entries(draft: &mut Draft<'_>, entries: &[Entry], default: Option<&st
     }
 }
 
-/// Removes all entries, and with them the menu.
+/// Removes all entries, one on trial too, and with them the menu.
 pub fn clear_entries(draft: &mut Draft<'_>) -> Result<()> {
     for name in draft.names(ENTRIES)? {
         draft.remove(&format!("{ENTRIES}/{name}"));
     }
     draft.remove(CHOICE);
+    forget_trial(draft);
     Ok(())
 }
 

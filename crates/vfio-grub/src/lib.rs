@@ -12,12 +12,14 @@ mod entries;
 mod error;
 mod menu;
 mod render;
+mod trial;
 mod verify;
 
 pub use entries::{Entry, clear_entries, entries, set_entries};
 pub use error::Error;
 pub use menu::{Menu, MenuEntry};
 pub use render::{parameters, render, way_back};
+pub use trial::{forget_trial, try_once};
 pub use verify::{Expected, verify};
 
 pub use vfio_core::layout::{

@@ -429,3 +429,21 @@ fn what_grub_cannot_read_is_left_out() {
         warnings.ends_with("deploy-vfio: deploy-vfio-a: GRUB cannot read the result; no entry\n")
     );
 }
+
+#[test]
+fn what_is_on_trial_is_taken_once_and_only_where_that_can_be_noted() {
+    let tree = Tree::new();
+    tree.write("deploy-vfio/trial.toml", "entry = \"deploy-vfio-x\"\n");
+    assert_eq!(tree.run(&[]).0, "", "nothing is tried without an entry");
+    tree.entry("deploy-vfio-trial", ONE);
+    let (menu, _) = tree.run(&[]);
+    let script = menu.rsplit_once("}\n").unwrap().1;
+    // The variable is cleared before the entry is taken, and it is not taken where that fails.
+    assert_eq!(
+        script,
+        "if [ -n \"${dv_next}\" ]; then\n  set dv_tried=\"${dv_next}\"\n  set dv_next=\n  \
+         if save_env dv_next dv_tried; then\n    set default=\"${dv_tried}\"\n  fi\nfi\n"
+    );
+    fs::remove_file(tree.etc.path().join("deploy-vfio/trial.toml")).unwrap();
+    assert!(!tree.run(&[]).0.contains("dv_next"));
+}

@@ -18,9 +18,11 @@ pub(crate) fn domain(text: &str) -> Result<Document<'_>, Error> {
     let options = ParsingOptions { nodes_limit: MOST_NODES, ..ParsingOptions::default() };
     let document = Document::parse_with_options(text, options)
         .map_err(|error| Error::NotADomain(error.to_string()))?;
-    match document.root_element().tag_name().name() {
-        "domain" => Ok(document),
-        other => Err(Error::NotADomain(format!("it is a <{}>", other.escape_debug()))),
+    let root = document.root_element().tag_name();
+    match (root.name(), root.namespace()) {
+        ("domain", None) => Ok(document),
+        ("domain", Some(_)) => Err(Error::NotADomain("its <domain> is in a namespace".to_owned())),
+        (other, _) => Err(Error::NotADomain(format!("it is a <{}>", other.escape_debug()))),
     }
 }
 
@@ -122,6 +124,7 @@ mod tests {
             "",
             "<domain>",
             "<network/>",
+            "<domain xmlns='urn:x'/>",
             "<!DOCTYPE d [<!ENTITY a \"x\">]><domain>&a;</domain>",
             &format!("<domain>{}</domain>", " ".repeat(LONGEST)),
         ] {

@@ -25,17 +25,18 @@ const READ_ONLY: &[&str] = &[
     "redo",
 ];
 
-/// What makes `guest` change a definition.
-const GUEST_CHANGES: [&str; 2] = ["--define", "--patch"];
+/// Commands that print unless one of [`CHANGES`] is among their words.
+const PRINTS: [&str; 2] = ["guest", "trial"];
+const CHANGES: [&str; 4] = ["--define", "--patch", "confirm", "off"];
 
 /// Whether the laws are about this command.
 #[must_use]
 pub fn mutating(words: &[&str]) -> bool {
     let asks = |word: &&str| matches!(*word, "--dry-run" | "-n" | "--help" | "--version" | "-V");
     let command = words.iter().find(|word| !word.starts_with('-'));
-    // A guest's needs are printed unless it is said where they go.
-    let changes = words.iter().any(|word| GUEST_CHANGES.contains(word));
-    let prints = |command: &str| READ_ONLY.contains(&command) || (command == "guest" && !changes);
+    let changes = words.iter().any(|word| CHANGES.contains(word));
+    let prints =
+        |command: &str| READ_ONLY.contains(&command) || (PRINTS.contains(&command) && !changes);
     let command = command.filter(|command| !prints(command));
     command.is_some() && !words.iter().any(asks)
 }

@@ -104,6 +104,40 @@ impl Guest {
         self.come_back("# reboot")
     }
 
+    /// Reboots, and waits until the console shows `mark`: this boot is not to come up.
+    pub fn reboot_until(&mut self, mark: &str, limit: Duration) -> Result<()> {
+        let console = self.log.directory().join("console.log");
+        let before = std::fs::metadata(&console)?.len();
+        self.run(&soon("systemctl reboot"))?;
+        self.note(&format!("# reboot, until the console shows `{mark}`"));
+        self.listening = false;
+        let end = Instant::now() + limit;
+        loop {
+            let text = std::fs::read(&console)?;
+            let since = text.get(usize::try_from(before)?..).unwrap_or_default();
+            if String::from_utf8_lossy(since).contains(mark) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < end, "the console never showed `{mark}`");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Waits until a machine that failed has started anew and is up.
+    pub fn come_back_by_itself(&mut self) -> Result<()> {
+        // A panic is told in many lines.
+        std::thread::sleep(Duration::from_secs(3));
+        self.qemu.forgive();
+        self.come_back("# on its way back by itself")
+    }
+
+    /// Takes the power away, at whatever moment; what its disk has not been given is lost.
+    pub fn cut_power(mut self) -> Result<Disk> {
+        self.note("# power cut");
+        self.listening = false;
+        self.disk.take().context("the machine has no disk")
+    }
+
     /// Shuts the machine down and returns its disk.
     pub fn power_off(mut self) -> Result<Disk> {
         self.run(&soon("systemctl poweroff"))?;

@@ -27,8 +27,11 @@ use anyhow::{Result, bail};
 /// What to run, and how.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Scenarios to run; all when none is named.
+    /// Scenarios to run; the usual ones when none is named.
     names: Vec<String>,
+    /// Run every scenario.
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
     /// Print the scenarios there are.
     #[arg(long)]
     list: bool,
@@ -57,7 +60,7 @@ pub fn main(options: &Options) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let chosen = choose(&options.names)?;
+    let chosen = choose(&options.names, options.all)?;
     host::check()?;
     let programs = programs::build()?;
     let image = image::ready(options.rebuild_image)?;
@@ -67,9 +70,9 @@ pub fn main(options: &Options) -> Result<ExitCode> {
     Ok(run::all(options, &chosen, &image, &programs))
 }
 
-fn choose(names: &[String]) -> Result<Vec<&'static scenarios::Scenario>> {
+fn choose(names: &[String], all: bool) -> Result<Vec<&'static scenarios::Scenario>> {
     if names.is_empty() {
-        return Ok(scenarios::ALL.iter().collect());
+        return Ok(scenarios::ALL.iter().filter(|scenario| all || scenario.usual).collect());
     }
     let find = |name: &String| match scenarios::ALL.iter().find(|s| s.name == name) {
         Some(scenario) => Ok(scenario),

@@ -83,6 +83,8 @@ pub struct Qemu {
     child: Child,
     console: Console,
     sockets: PathBuf,
+    /// How much of the console is no reason to give up any more.
+    forgiven: u64,
 }
 
 impl Qemu {
@@ -109,7 +111,7 @@ impl Qemu {
                 return Err(error);
             }
         };
-        let qemu = Self { child, console, sockets };
+        let qemu = Self { child, console, sockets, forgiven: 0 };
         Ok((qemu, Line::new(line)?))
     }
 
@@ -120,7 +122,8 @@ impl Qemu {
         }
         if let Console::File(path) = &self.console {
             let text = fs::read(path).unwrap_or_default();
-            let text = String::from_utf8_lossy(&text[text.len().saturating_sub(4096)..]);
+            let old = usize::try_from(self.forgiven).unwrap_or(usize::MAX).min(text.len());
+            let text = String::from_utf8_lossy(&text[old.max(text.len().saturating_sub(4096))..]);
             if let Some(at) = text.find("Kernel panic") {
                 bail!("the guest's kernel panicked: {}", text[at..].lines().next().unwrap_or(""));
             }
@@ -129,6 +132,13 @@ impl Qemu {
             }
         }
         Ok(())
+    }
+
+    /// A panic that the console has shown so far is none to give up for.
+    pub fn forgive(&mut self) {
+        if let Console::File(path) = &self.console {
+            self.forgiven = fs::metadata(path).map_or(0, |about| about.len());
+        }
     }
 
     /// Waits for the machine to switch itself off.
@@ -236,7 +246,12 @@ mod tests {
 
     fn machine(script: &str) -> Qemu {
         let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
-        Qemu { child, console: Console::Terminal, sockets: PathBuf::from("/nonexistent") }
+        Qemu {
+            child,
+            console: Console::Terminal,
+            sockets: PathBuf::from("/nonexistent"),
+            forgiven: 0,
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::{
         Artefact, Rebuild,
         place::{join, resolve, split},
     },
-    layout::guest,
+    layout::{GRUBENV, TRIAL, TRIAL_ENTRY, TRIAL_NEXT, TRIED, guest},
 };
 
 /// Those of libvirt that run hooks of QEMU's guests: everything in one, or a daemon for each driver.
@@ -48,6 +48,7 @@ pub(crate) fn calls(root: &Root, what: Rebuild, tag: &str) -> Result<Vec<Call>> 
     match what {
         Rebuild::BootMenu => boot_menu(root, tag).map(|call| vec![call]),
         Rebuild::Initramfs => initramfs(root, tag),
+        Rebuild::Trial => trial(root, tag),
         Rebuild::Units => Ok(units(root)),
         Rebuild::AppArmor => Ok(apparmor(root)),
         // What makes them look for hooks makes them read every guest's definition again.
@@ -156,6 +157,40 @@ fn initramfs(root: &Root, tag: &str) -> Result<Vec<Call>> {
     images.into_iter().map(call).collect()
 }
 
+/// GRUB's variables with the entry that is to be tried once, or without it.
+fn trial(root: &Root, tag: &str) -> Result<Vec<Call>> {
+    let there = root.exists(GRUBENV)?;
+    let wanted = root.exists(TRIAL)?;
+    if !there && !wanted {
+        return Ok(Vec::new());
+    }
+    let artefact = artefact(root, Rebuild::Trial, GRUBENV, tag)?;
+    let staged = format!("/{}", artefact.staged);
+    let names = ["grub-editenv", "grub2-editenv"];
+    let editor = names.iter().find_map(|name| program(root, name));
+    let editor =
+        editor.ok_or_else(|| missing("no program writes GRUB's variables here", &names))?;
+    let doing = "noting what GRUB is to try once";
+    let edit = |words: &[&str]| {
+        let words = words.iter().map(|word| (*word).to_owned());
+        let arguments = std::iter::once(staged.clone()).chain(words).collect();
+        at_once(editor.clone(), arguments, doing)
+    };
+    let copy = || {
+        let copier = program(root, "cp").ok_or_else(|| missing("there is no `cp`", &[]))?;
+        let paths = vec!["--preserve".to_owned(), format!("/{}", artefact.path), staged.clone()];
+        Ok(at_once(copier, paths, doing))
+    };
+    let first = if there { copy()? } else { edit(&["create"]) };
+    let set = format!("{TRIAL_NEXT}={TRIAL_ENTRY}");
+    let last = match wanted {
+        true => [edit(&["set", &set]), edit(&["unset", TRIED])],
+        false => [edit(&["unset", TRIAL_NEXT]), edit(&["unset", TRIED])],
+    };
+    let [second, third] = last;
+    Ok(vec![first, second, Call { writes: Some(artefact), at_least: 1024, ..third }])
+}
+
 fn at_once(program: String, arguments: Vec<String>, doing: &str) -> Call {
     Call { program, arguments, doing: doing.to_owned(), writes: None, at_least: 0 }
 }
@@ -248,6 +283,10 @@ pub(crate) fn by_hand(root: &Root, what: Rebuild) -> Vec<String> {
             "mkinitcpio -P".to_owned()
         }
         Rebuild::Initramfs => "update-initramfs -u -k all".to_owned(),
+        Rebuild::Trial if root.exists(TRIAL).unwrap_or(false) => {
+            format!("grub-editenv /{GRUBENV} set {TRIAL_NEXT}={TRIAL_ENTRY}")
+        }
+        Rebuild::Trial => format!("grub-editenv /{GRUBENV} unset {TRIAL_NEXT}"),
         Rebuild::BootMenu if has("grub2-mkconfig") && !has("update-grub") => {
             "grub2-mkconfig -o /boot/grub2/grub.cfg".to_owned()
         }

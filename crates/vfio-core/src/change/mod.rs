@@ -39,6 +39,7 @@ mod shell;
 mod space;
 mod store;
 mod unit;
+mod verdict;
 
 pub use aside::{damage, ready, set_aside};
 pub use by_hand::by_hand;
@@ -57,3 +58,4 @@ pub use settings::{
     UndoPreview, Undone, Verify,
 };
 pub use unit::Unit;
+pub use verdict::set_verdict;

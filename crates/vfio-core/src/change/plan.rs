@@ -68,6 +68,8 @@ pub enum Rebuild {
     Initramfs,
     /// The boot menu (`update-grub`).
     BootMenu,
+    /// What GRUB is to try at the next boot (`grub-editenv`).
+    Trial,
 }
 
 impl fmt::Display for Rebuild {
@@ -79,6 +81,7 @@ impl fmt::Display for Rebuild {
             Self::Guests => "what libvirt knows of its guests",
             Self::Initramfs => "the initramfs",
             Self::BootMenu => "the boot menu",
+            Self::Trial => "GRUB's note of what to try once",
         })
     }
 }
@@ -95,6 +98,7 @@ impl Rebuild {
             ("etc/dracut.conf.d/", Rebuild::Initramfs),
             ("etc/mkinitcpio", Rebuild::Initramfs),
             ("etc/modprobe.d/", Rebuild::Initramfs),
+            (layout::TRIAL, Rebuild::Trial),
             ("etc/default/grub", Rebuild::BootMenu),
             ("etc/grub.d/", Rebuild::BootMenu),
             ("etc/deploy-vfio/entries.d/", Rebuild::BootMenu),

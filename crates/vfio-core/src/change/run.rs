@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Rebuilds whose result is a file in the order of building; the others take effect at once.
-const BUILT: [Rebuild; 2] = [Rebuild::Initramfs, Rebuild::BootMenu];
+const BUILT: [Rebuild; 3] = [Rebuild::Initramfs, Rebuild::BootMenu, Rebuild::Trial];
 const LIVE: [Rebuild; 4] = [Rebuild::Units, Rebuild::AppArmor, Rebuild::Hooks, Rebuild::Guests];
 
 /// A part of an operation on its way.

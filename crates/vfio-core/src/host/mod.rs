@@ -32,6 +32,7 @@ mod snapshot;
 mod storage;
 #[cfg(test)]
 mod tree;
+pub mod trial;
 mod user;
 mod zram;
 

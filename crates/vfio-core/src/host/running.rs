@@ -5,7 +5,7 @@
 
 use crate::{
     Address, Cmdline, CpuList, Result, Root,
-    host::{AskedPages, Device, Machine, Memory, by_id, shared, zram},
+    host::{AskedPages, Device, Machine, Memory, by_id, shared, trial, zram},
     layout::{CMDLINE_D, DEFAULT_ENTRY, ENTRIES_D, RUNTIME_HUGEPAGES, VFIO_PCI, words},
 };
 
@@ -57,6 +57,7 @@ impl Running {
         running.processors(machine, line);
         running.findings.extend(shared::findings(root)?);
         running.findings.extend(zram::finding(root)?);
+        running.findings.extend(trial::finding(root, line)?);
         Ok(running)
     }
 

@@ -86,12 +86,24 @@ impl Storage {
 
 /// One line of `/proc/self/mountinfo` (`Documentation/filesystems/proc.rst`, 3.5).
 #[derive(Debug, PartialEq, Eq)]
-struct Mount {
+pub(super) struct Mount {
     /// `major:minor`; the major number is 0 for what is on no block device of its own.
-    number: String,
+    pub(super) number: String,
     point: String,
-    kind: String,
+    pub(super) options: String,
+    pub(super) kind: String,
     source: String,
+}
+
+/// What is mounted where the directory `path` is; `None` when nobody can say.
+pub(super) fn mount_of(root: &Root, path: &str) -> Result<Option<Mount>> {
+    let above = |mount: &Mount| {
+        let below = path.strip_prefix(mount.point.trim_end_matches('/'));
+        below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+    };
+    let mounts = mounts(&root.text("proc/self/mountinfo")?.unwrap_or_default());
+    // Of several at one place the last hides the others.
+    Ok(mounts.into_iter().filter(above).max_by_key(|mount| mount.point.len()))
 }
 
 fn mounts(mountinfo: &str) -> Vec<Mount> {
@@ -105,6 +117,7 @@ fn mount(line: &str) -> Option<Mount> {
     Some(Mount {
         number: head.next()?.to_owned(),
         point: unescape(head.nth(1)?),
+        options: head.next()?.to_owned(),
         kind: tail.next()?.to_owned(),
         source: unescape(tail.next().unwrap_or_default()),
     })

@@ -96,8 +96,8 @@ fn initramfs(make: &Maker, edits: Edits) -> io::Result<()> {
 fn programs(make: &Maker) -> io::Result<()> {
     make.program("usr/sbin/grub-mkconfig", include_str!("../../assets/grub-mkconfig"))?;
     make.program("usr/sbin/update-grub", include_str!("../../assets/update-grub"))?;
-    for name in ["update-initramfs", "mkinitramfs"] {
-        make.program(&format!("usr/sbin/{name}"), include_str!("../../assets/stub"))?;
+    for name in ["sbin/update-initramfs", "sbin/mkinitramfs", "bin/grub-editenv", "bin/cp"] {
+        make.program(&format!("usr/{name}"), include_str!("../../assets/stub"))?;
     }
     Ok(())
 }

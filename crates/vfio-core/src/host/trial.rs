@@ -1,0 +1,188 @@
+//! An entry that is tried at one boot: what GRUB's variables and our notes say of it.
+//!
+//! GRUB takes the entry only after it has noted that it does (`save_env`), so a boot that hangs,
+//! panics or stays dark is followed by one of the earlier default, whatever ends it. Where it cannot
+//! note that, nothing is tried: [`unwritable`].
+//!
+//! Source: GRUB's manual, "The GRUB environment block": a file of 1024 bytes that GRUB writes in
+//! place, block by block.
+
+use crate::{
+    Cmdline, Result, Root,
+    host::{Finding, storage},
+    layout::{GRUBENV, TRIAL, TRIAL_NEXT, TRIAL_WORD, TRIED, VERDICT},
+};
+
+/// The value of a variable of GRUB's; `None` when it is not set, or empty.
+pub fn grub_variable(root: &Root, name: &str) -> Result<Option<String>> {
+    let text = root.bytes(GRUBENV)?.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    Ok(value.filter(|value| !value.is_empty()).map(str::to_owned))
+}
+
+/// Why GRUB could not note that it tries an entry; `None` where it can, or where nobody can say.
+///
+/// It cannot on file systems that move what is written (btrfs, ZFS), nor through LVM and RAID.
+pub fn unwritable(root: &Root) -> Result<Option<String>> {
+    let Some(mount) = storage::mount_of(root, "/boot/grub")? else { return Ok(None) };
+    let writable = ["ext2", "ext3", "ext4", "xfs", "vfat"];
+    if !writable.contains(&mount.kind.as_str()) {
+        return Ok(Some(format!("/boot/grub is on {}, which GRUB does not write to", mount.kind)));
+    }
+    for (kind, name) in [("dm", "LVM or an encrypted disk"), ("md", "RAID")] {
+        if root.exists(&format!("sys/dev/block/{}/{kind}", mount.number))? {
+            return Ok(Some(format!("/boot/grub is on {name}, which GRUB does not write to")));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the file system of `/` may be written to.
+pub fn root_is_writable(root: &Root) -> Result<bool> {
+    let mount = storage::mount_of(root, "/")?;
+    Ok(mount.is_some_and(|mount| mount.options.split(',').any(|option| option == "rw")))
+}
+
+/// How far a trial got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The next boot tries it.
+    Waits,
+    /// This boot is it.
+    Runs,
+    /// It was tried, and this is the earlier default again; why, where that is known.
+    Failed(Vec<String>),
+    /// GRUB was not told of it, or its note was taken away.
+    Unknown,
+}
+
+/// The entry that is tried and how far that got; `None` when nothing is.
+pub fn progress(root: &Root, line: &Cmdline) -> Result<Option<(String, Progress)>> {
+    let Some(text) = root.text(TRIAL)? else { return Ok(None) };
+    let value = |key: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "));
+        value.map(|value| value.trim_matches('"').to_owned())
+    };
+    let entry = value("entry").unwrap_or_default();
+    let progress = if line.values(TRIAL_WORD).next().is_some() {
+        Progress::Runs
+    } else if grub_variable(root, TRIAL_NEXT)?.is_some() {
+        Progress::Waits
+    } else if grub_variable(root, TRIED)?.is_some() {
+        let attempt = format!("attempt={}", value("attempt").unwrap_or_default());
+        // The notes of an earlier attempt say nothing about this one.
+        let verdict = root.text(VERDICT).ok().flatten().unwrap_or_default();
+        let mut lines = verdict.lines();
+        let is_it = lines.next() == Some("format=1") && lines.next() == Some(&attempt);
+        Progress::Failed(lines.filter(|_| is_it).map(str::to_owned).collect())
+    } else {
+        Progress::Unknown
+    };
+    Ok(Some((entry, progress)))
+}
+
+/// A person's view of it.
+pub fn finding(root: &Root, line: &Cmdline) -> Result<Option<Finding>> {
+    let Some((entry, progress)) = progress(root, line)? else { return Ok(None) };
+    let (ok, text) = match progress {
+        Progress::Waits => (true, format!("`{entry}` is tried at the next boot")),
+        Progress::Runs => (
+            true,
+            format!("this is the trial of `{entry}`: it becomes the default once it proves itself"),
+        ),
+        Progress::Failed(because) => (false, failed(&entry, &because)),
+        Progress::Unknown => {
+            (false, format!("`{entry}` is to be tried, but GRUB's variables do not say so"))
+        }
+    };
+    Ok(Some(Finding { ok, text }))
+}
+
+/// The story of a trial that failed, and the ways on.
+#[must_use]
+pub fn failed(entry: &str, because: &[String]) -> String {
+    let because = match because {
+        [] => "it came to no verdict: it hung, panicked, or was switched off".to_owned(),
+        because => because.join("; "),
+    };
+    format!(
+        "the trial of `{entry}` failed, and this is the earlier default again: {because}; `deploy-vfio \
+         undo` takes the setup back, the same `deploy-vfio multiboot` tries it again, `journalctl \
+         --boot=-1` may tell more"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::tree::Tree;
+
+    fn env(text: &str) -> String {
+        format!("# GRUB Environment Block\n{text}{}", "#".repeat(900))
+    }
+
+    #[test]
+    fn grub_s_variables_are_read_and_the_padding_is_none() {
+        let tree = Tree::new().file(GRUBENV, env("saved_entry=a b\ndv_next=\ndv_tried=x\n"));
+        let root = tree.root();
+        assert_eq!(grub_variable(&root, "saved_entry").unwrap().as_deref(), Some("a b"));
+        assert_eq!(grub_variable(&root, "dv_next").unwrap(), None);
+        assert_eq!(grub_variable(&root, "saved").unwrap(), None);
+        assert_eq!(grub_variable(&Root::empty(), "x").unwrap(), None);
+    }
+
+    #[test]
+    fn where_grub_cannot_write_is_told() {
+        for (line, block, told) in [
+            ("24 1 8:1 / / rw - ext4 /dev/sda1 rw", "", None),
+            ("24 1 253:0 / / rw - ext4 /dev/mapper/a rw", "253:0/dm/name", Some("LVM")),
+            ("24 1 9:0 / / rw - xfs /dev/md0 rw", "9:0/md/level", Some("RAID")),
+            ("24 1 0:30 / / rw - btrfs /dev/sda1 rw", "", Some("btrfs")),
+            (
+                "24 1 253:0 / / rw - ext4 /dev/x rw\n25 24 8:1 / /boot rw - ext4 /dev/sda1 rw",
+                "253:0/dm/name",
+                None,
+            ),
+            (
+                "24 1 8:1 / / rw - ext4 /dev/x rw\n25 24 0:31 / /boot/grub rw - zfs bpool rw",
+                "",
+                Some("zfs"),
+            ),
+        ] {
+            let mut tree = Tree::new().file("proc/self/mountinfo", format!("{line}\n"));
+            if !block.is_empty() {
+                tree = tree.file(&format!("sys/dev/block/{block}"), "x");
+            }
+            let why = unwritable(&tree.root()).unwrap();
+            assert_eq!(why.is_some(), told.is_some(), "{line}: {why:?}");
+            assert!(why.unwrap_or_default().contains(told.unwrap_or_default()), "{line}");
+        }
+        assert_eq!(unwritable(&Root::empty()).unwrap(), None);
+    }
+
+    #[test]
+    fn the_story_of_a_trial_is_told_at_each_of_its_stages() {
+        let told = |variables: &str, line: &str, verdict: &str| {
+            let tree = Tree::new()
+                .file(TRIAL, "format = 1\nattempt = 2\nentry = \"deploy-vfio-x\"\n")
+                .file(GRUBENV, env(variables))
+                .file(VERDICT, verdict);
+            finding(&tree.root(), &line.into()).unwrap().unwrap()
+        };
+        let waits = told("dv_next=deploy-vfio-trial\n", "quiet", "");
+        assert!(waits.ok && waits.text.contains("at the next boot"), "{}", waits.text);
+        let runs = told("dv_tried=deploy-vfio-trial\n", "deploy_vfio.trial=1", "");
+        assert!(runs.ok && runs.text.starts_with("this is the trial"), "{}", runs.text);
+        for (verdict, because) in [
+            ("", "it came to no verdict"),
+            ("format=1\nattempt=1\nold\n", "it came to no verdict"),
+            ("format=1\nattempt=2\nno screen\nno disk\n", "again: no screen; no disk; `deploy"),
+        ] {
+            let failed = told("dv_next=\ndv_tried=deploy-vfio-trial\n", "quiet", verdict);
+            assert!(!failed.ok && failed.text.contains(because), "{}", failed.text);
+        }
+        assert!(!told("", "quiet", "").ok);
+        assert_eq!(finding(&Root::empty(), &"".into()).unwrap(), None);
+    }
+}
