@@ -48,7 +48,8 @@ menuentry '$GRUB_DISTRIBUTOR GNU/Linux, with Linux $version' --class $class --cl
 	else
 	  search --no-floppy --fs-uuid --set=root 1111-2222
 	fi
-	echo	'Loading Linux $version ...'
+	echo	'Loading Linux $version ...'${GRUB_SAVEDEFAULT:+
+	savedefault}
 	linux	/boot/vmlinuz-$version root=UUID=1111-2222 ro $GRUB_CMDLINE_LINUX $GRUB_CMDLINE_LINUX_DEFAULT
 E
 	early=/boot/microcode.cpio
@@ -446,4 +447,14 @@ fn what_is_on_trial_is_taken_once_and_only_where_that_can_be_noted() {
     );
     fs::remove_file(tree.etc.path().join("deploy-vfio/trial.toml")).unwrap();
     assert!(!tree.run(&[]).0.contains("dv_next"));
+}
+
+#[test]
+fn an_entry_on_trial_does_not_become_the_default_by_being_started() {
+    let tree = Tree::new();
+    tree.entry("deploy-vfio-0000:01:00.0", ONE);
+    tree.entry("deploy-vfio-trial", ONE);
+    let (menu, _) = tree.run(&[("GRUB_SAVEDEFAULT", "true")]);
+    let (before, trial) = menu.split_once("'deploy-vfio-trial' {").unwrap();
+    assert!(before.contains("savedefault") && !trial.contains("savedefault"), "{menu}");
 }
