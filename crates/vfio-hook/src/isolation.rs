@@ -75,6 +75,11 @@ pub fn release(
     }
     if state.claims.is_empty() {
         for (unit, before) in &state.units {
+            if before.is_empty() {
+                // Taking the property away leaves the group's CPUs as they are while other groups
+                // beside it are confined (systemd 252): so they are all of them first.
+                allow(hands, guest, unit, &cpus(root, "online").to_string());
+            }
             allow(hands, guest, unit, before);
         }
         state.units.clear();

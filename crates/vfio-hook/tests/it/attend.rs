@@ -25,6 +25,19 @@ fn b63_the_host_s_programs_keep_to_the_other_cpus() {
 }
 
 #[test]
+fn programs_without_a_list_of_their_own_have_every_cpu_again() {
+    // systemd 252 leaves the group's CPUs as they are when the property alone goes.
+    let machine = Played::new();
+    machine.allowed_before.set("");
+    machine.start("a", &pinned("2 6")).unwrap();
+    machine.stop("a", &pinned("2 6"));
+    let ran = machine.ran.borrow();
+    let told = "set-property --runtime user.slice AllowedCPUs=";
+    let lists: Vec<&str> = ran.iter().filter_map(|line| Some(line.split_once(told)?.1)).collect();
+    assert_eq!(lists, ["0-1,3-5,7", "0-7", ""]);
+}
+
+#[test]
 fn b64_no_mask_of_the_kernel_s_is_written() {
     // CPUs are lists for systemd, so hundreds of them are no other case than eight.
     let machine = Played::new();

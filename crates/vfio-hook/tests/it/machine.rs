@@ -15,6 +15,8 @@ pub struct Played {
     dir: tempfile::TempDir,
     /// Every program that was run.
     pub ran: RefCell<Vec<String>>,
+    /// The `AllowedCPUs` that systemd tells of each unit.
+    pub allowed_before: Cell<&'static str>,
     /// After how many more writes and programs the hook is killed.
     pub killed_after: Cell<Option<u32>>,
 }
@@ -25,7 +27,12 @@ pub struct Killed;
 impl Played {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let machine = Self { dir, ran: RefCell::default(), killed_after: Cell::new(None) };
+        let machine = Self {
+            dir,
+            ran: RefCell::default(),
+            allowed_before: Cell::new("0-7"),
+            killed_after: Cell::new(None),
+        };
         for (path, text) in [
             ("sys/devices/system/cpu/online", "0-7\n"),
             ("sys/devices/system/cpu/isolated", "\n"),
@@ -160,7 +167,7 @@ impl Hands for Played {
         let shows = line.contains(" show ");
         let told = if input.is_empty() { line } else { format!("{line} <{}", input.len()) };
         self.ran.borrow_mut().push(told);
-        Ok(if shows { "0-7\n".to_owned() } else { String::new() })
+        Ok(if shows { format!("{}\n", self.allowed_before.get()) } else { String::new() })
     }
 
     fn keep(&self, path: &str, text: &str) -> Result<(), String> {

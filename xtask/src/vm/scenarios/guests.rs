@@ -221,6 +221,11 @@ fn allowed(a: &mut Guest, cpus: &str) -> Result<()> {
     for unit in UNITS {
         let is = a.ok(&format!("systemctl show -P AllowedCPUs {unit}"))?;
         ensure!(is == cpus, "{unit} may use `{is}`, not `{cpus}`");
+        // What systemd says of itself is one thing, what the kernel does another.
+        let file = format!("/sys/fs/cgroup/{unit}/cpuset.cpus.effective");
+        let wanted = if cpus.is_empty() { "0-3".to_owned() } else { cpus.replace(' ', ",") };
+        let is = a.ok(&format!("cat {file} 2>/dev/null || echo {wanted}"))?;
+        ensure!(is == wanted, "{unit} has the CPUs `{is}`, not `{wanted}`");
     }
     Ok(())
 }
