@@ -39,7 +39,8 @@ pub fn run(rig: &mut Rig<'_>) -> Result<()> {
     default(&mut a, &last)?;
     says(&mut a, 1, "it came to no verdict")?;
     a.ok("grep -q 'came to no verdict' /run/motd.d/deploy-vfio")?;
-    a.ok("deploy-vfio undo --all --yes")?;
+    // The entry on trial is as this scenario edited it.
+    a.ok("deploy-vfio undo --all --restore --yes")?;
     let now = a.etc_fingerprint()?;
     ensure!(now == etc, "undo left /etc different:\n{}", difference(&etc, &now));
     a.ok("! grub-editenv list | grep dv_")?;
