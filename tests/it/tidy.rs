@@ -251,13 +251,14 @@ fn the_engine_writes_neither_to_the_kernels_trees_nor_to_boot() {
 /// Files of a plan are checked before `files.rs` sees them, `store.rs` writes the engine's own
 /// records, `aside.rs` renames one that is damaged, and `boot.rs` commits what a generator staged.
 #[test]
-fn four_modules_put_files_in_place_and_one_of_them_below_boot() {
+fn few_modules_put_files_in_place_and_one_of_them_below_boot() {
     const PLACES: &[&str] = &[
         "crates/vfio-core/src/change/aside.rs",
         "crates/vfio-core/src/change/boot.rs",
         "crates/vfio-core/src/change/disk.rs",
         "crates/vfio-core/src/change/files.rs",
         "crates/vfio-core/src/change/store.rs",
+        "crates/vfio-core/src/change/verdict.rs",
     ];
     no_line("a file is put in place elsewhere", PLACES, |source, line| {
         let calls = ["create", "overwrite", "keep", "symlink", "rename", "rename_new", "exchange"];

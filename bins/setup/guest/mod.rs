@@ -105,6 +105,9 @@ pub struct GuestWords {
     pub without: Vec<Part>,
 }
 
+/// The longest name of a file is 255 bytes, of which `.xml` takes some.
+const LONGEST: usize = 251;
+
 /// Where a definition comes from, and where it goes.
 enum Place {
     /// To be looked at alone.
@@ -123,12 +126,15 @@ enum Place {
 /// refuses; what the engine does.
 pub fn guest(cx: &Context, words: &GuestWords) -> Result<(), Failure> {
     let path = path(&words.name)?;
+    idle(words)?;
     let mut draft = cx.draft();
     let (place, text) = match &words.patch {
         Some(file) if file == "-" => (Place::Pipe, Some(standard_input()?)),
         Some(file) => {
             let path = cx.path(file)?;
-            let text = draft.text(&path)?;
+            // libvirt's own file is libvirt's by whatever name.
+            let path = cx.root().real_path(&path)?.unwrap_or(path);
+            let text = text(&draft, &path)?;
             let text = text.ok_or_else(|| Usage::refused(format!("there is no /{path}"), &[]))?;
             (Place::File(path), Some(text))
         }
@@ -136,15 +142,22 @@ pub fn guest(cx: &Context, words: &GuestWords) -> Result<(), Failure> {
             let text = defined(cx.root(), &draft, &words.name, &path)?;
             (Place::File(path), Some(text))
         }
-        None => match draft.text(&path) {
+        None => match draft.bytes(&path) {
             Err(error) if error.is_denied() => {
                 draft.note("not root: the guest's own definition was not looked at");
                 (Place::Nowhere, None)
             }
-            text => (Place::Nowhere, text?),
+            _ => {
+                let text = text(&draft, &path)?;
+                if text.is_none() {
+                    draft.note("libvirt has no guest of this name yet");
+                }
+                (Place::Nowhere, text)
+            }
         },
     };
-    let guest = text.as_deref().map(Guest::read).transpose()?.unwrap_or_default();
+    let read = |text: &str| Guest::read(text).map_err(|error| named(error, &place));
+    let guest = text.as_deref().map(read).transpose()?.unwrap_or_default();
     let wanted = needs::needs(cx, &mut draft, words, &guest)?;
     let merged = text.map(|text| vfio_libvirt::merge(&text, &wanted)).transpose()?;
     match (place, merged) {
@@ -159,6 +172,24 @@ pub fn guest(cx: &Context, words: &GuestWords) -> Result<(), Failure> {
         (Place::Pipe, Some(merged)) => show(cx, draft, words, &merged),
         _ => show(cx, draft, words, &wanted),
     }
+}
+
+/// Refuses words about a part that is left alone.
+fn idle(words: &GuestWords) -> Result<(), Failure> {
+    let devices = [
+        ("--rom", words.rom.is_some()),
+        ("--parse", words.parse.is_some()),
+        ("--entry", words.entry.is_some()),
+    ];
+    let all = devices.map(|(word, given)| (word, given, Part::Devices, "devices"));
+    let cpus = [("--vcpus", words.vcpus.is_some(), Part::Cpus, "cpus")];
+    for (word, given, part, name) in all.into_iter().chain(cpus) {
+        if given && words.without.contains(&part) {
+            let what = format!("`{word}` says nothing where `--without {name}` leaves that alone");
+            return Err(Usage::new(what, &[]).into());
+        }
+    }
+    Ok(())
 }
 
 /// Prints XML, and beside it what there is to know.
@@ -177,10 +208,32 @@ fn show(cx: &Context, draft: Draft<'_>, words: &GuestWords, xml: &str) -> Result
     Ok(())
 }
 
+/// The text of a file; `None` when there is none. What is no UTF-8 is refused: written again it would
+/// be another text.
+fn text(draft: &Draft<'_>, path: &str) -> Result<Option<String>, Failure> {
+    let Some(bytes) = draft.bytes(path)? else { return Ok(None) };
+    let text = String::from_utf8(bytes).map_err(|_| {
+        let help = ["`iconv -t UTF-8` makes it that; take the old name out of its first line"];
+        Usage::refused(format!("/{path} is not UTF-8 text"), &help)
+    })?;
+    Ok(Some(text))
+}
+
+/// What is wrong with a definition, and with which.
+fn named(error: vfio_libvirt::Error, place: &Place) -> vfio_libvirt::Error {
+    match (error, place) {
+        (vfio_libvirt::Error::NotADomain(why), Place::File(path)) => {
+            vfio_libvirt::Error::NotADomain(format!("/{path}: {why}"))
+        }
+        (error, _) => error,
+    }
+}
+
 /// Where libvirt keeps the definition of the guest of this name.
 fn path(name: &str) -> Result<String, Failure> {
     let path = format!("{GUESTS}/{name}.xml");
     let plain = !name.starts_with('.') && !name.chars().any(char::is_control);
+    let plain = plain && name.len() <= LONGEST;
     match layout::guest(&path) {
         Some(_) if plain => Ok(path),
         _ => {
@@ -192,10 +245,13 @@ fn path(name: &str) -> Result<String, Failure> {
 
 /// The definition of a guest that libvirt has.
 fn defined(root: &Root, draft: &Draft<'_>, name: &str, path: &str) -> Result<String, Failure> {
-    if let Some(text) = draft.text(path)? {
-        return match Guest::read(&text)?.name == name {
+    if let Some(text) = text(draft, path)? {
+        let guest =
+            Guest::read(&text).map_err(|error| named(error, &Place::File(path.to_owned())))?;
+        let help = ["`virsh list --all --name` lists the guests that libvirt has"];
+        return match guest.name == name {
             true => Ok(text),
-            false => Err(Usage::refused(format!("/{path} defines another guest"), &[]).into()),
+            false => Err(Usage::refused(format!("/{path} defines another guest"), &help).into()),
         };
     }
     let shown = name.escape_debug();

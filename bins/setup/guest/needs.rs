@@ -52,7 +52,7 @@ pub(super) fn needs(
     }
     if has(Part::Devices) {
         let devices = devices(cx, draft, &machine, words)?;
-        hostdevs(cx, draft, &machine, words, &devices, &mut needs)?;
+        hostdevs(cx, draft, &machine, words, (&devices, guest), &mut needs)?;
         let besides = |address: &&Address| !devices.contains(address);
         let besides: Vec<String> =
             guest.devices.iter().filter(besides).map(ToString::to_string).collect();
@@ -101,8 +101,8 @@ fn memory(
     if let Some(memory) = guest.memory_kib {
         let what = match memory {
             _ if memory > there => {
-                let (memory, there) = (memory >> 20, there >> 20);
-                Some(format!("the guest has {memory} GiB, and {there} GiB are in huge pages"))
+                let (memory, there) = (memory >> 10, there >> 10);
+                Some(format!("the guest has {memory} MiB, and {there} MiB are in huge pages"))
             }
             _ if memory % page != 0 => {
                 Some(format!("the guest's {memory} KiB are no whole pages of {}", pages.size))
@@ -158,7 +158,7 @@ fn cpus(
     let mode = guest.cpu_mode.as_deref();
     let passthrough = matches!(mode, None | Some("host-passthrough"));
     needs.add(&(split.domain_xml_for(cpu, vcpus, passthrough) + "\n"))?;
-    needs.add(&vfio_libvirt::pins(guest.iothreads, &split.host_cpus()))
+    needs.add(&vfio_libvirt::pins(&guest.iothreads, &split.host_cpus()))
 }
 
 /// The devices, the card's with the ROM that was named.
@@ -167,7 +167,7 @@ fn hostdevs(
     draft: &Draft<'_>,
     machine: &Machine,
     words: &GuestWords,
-    devices: &[Address],
+    (devices, guest): (&[Address], &Guest),
     needs: &mut Needs,
 ) -> Result<(), Failure> {
     let display = |address: &&Address| {
@@ -182,7 +182,7 @@ fn hostdevs(
         };
         rom = Some((*card, rom_file(cx, draft, file)?));
     }
-    for &device in devices {
+    for &device in devices.iter().filter(|device| !guest.otherwise.contains(device)) {
         let rom = rom.as_ref().filter(|(card, _)| *card == device).map(|(_, file)| file.as_str());
         needs.add_device(&vfio_libvirt::hostdev(device, rom))?;
     }

@@ -10,7 +10,7 @@ use vfio_core::{Address, Root, layout::VFIO_PCI};
 
 use crate::{
     Error, Hands, State,
-    holders::{DEVICES, holders},
+    holders::{DEVICES, holders, processes},
     state::Step,
 };
 
@@ -49,10 +49,12 @@ pub fn take(
     }
     if !wanted.is_empty() && !root.exists(&format!("{DRIVERS}/{VFIO_PCI}")).unwrap_or(false) {
         let loaded = hands.run(LIMIT, &[MODPROBE, VFIO_PCI], b"");
-        loaded.map_err(|why| Error::NotBound { address: devices[0], why })?;
+        loaded.map_err(|why| Error::NotBound { address: wanted[0], why })?;
     }
     for address in wanted {
-        let before = text(root, &format!("{DEVICES}/{address}/driver_override"));
+        // The kernel lets nobody look while a driver lets go of the device.
+        let before = hands.read_within(LIMIT, &format!("{DEVICES}/{address}/driver_override"));
+        let before = before.map_err(|why| Error::NotBound { address, why })?.trim().to_owned();
         let step = Step::Device {
             address: address.to_string(),
             driver: driver(root, address),
@@ -67,7 +69,7 @@ pub fn take(
 
 fn bind(root: &Root, hands: &dyn Hands, address: Address) -> Result<(), String> {
     let device = format!("{DEVICES}/{address}");
-    hands.write(&format!("{device}/driver_override"), VFIO_PCI)?;
+    hands.write_within(LIMIT, &format!("{device}/driver_override"), VFIO_PCI)?;
     if driver(root, address).is_some() {
         hands.write_within(LIMIT, &format!("{device}/driver/unbind"), &address.to_string())?;
     }
@@ -93,11 +95,16 @@ pub fn give_back(
 ) -> Result<(), String> {
     let device = format!("{DEVICES}/{address}");
     if !exists(root, address) {
-        return Err("it is not there any more".to_owned());
+        log::warn!("{address} is not there any more");
+        return Ok(());
+    }
+    if driver(root, address).as_deref() == Some(VFIO_PCI)
+        && let Some(user) = user(root, address)
+    {
+        return Err(format!("{user} has it"));
     }
     // An empty line clears it.
-    let before = if had_override.is_empty() { "\n" } else { had_override };
-    hands.write(&format!("{device}/driver_override"), before)?;
+    hands.write_within(LIMIT, &format!("{device}/driver_override"), had_override)?;
     match driver(root, address) {
         Some(driver) if driver == VFIO_PCI && had != Some(VFIO_PCI) => {
             hands.write_within(LIMIT, &format!("{device}/driver/unbind"), &address.to_string())?;
@@ -119,6 +126,13 @@ pub fn give_back(
     }
 }
 
+/// Who has the device through vfio-pci: another guest.
+fn user(root: &Root, address: Address) -> Option<String> {
+    let group = root.link(&format!("{DEVICES}/{address}/iommu_group")).ok().flatten()?;
+    let node = format!("/dev/vfio/{}", group.rsplit('/').next()?);
+    processes(root, &[node].into()).ok()?.into_iter().next()
+}
+
 fn exists(root: &Root, address: Address) -> bool {
     root.exists(&format!("{DEVICES}/{address}")).unwrap_or(false)
 }
@@ -126,8 +140,4 @@ fn exists(root: &Root, address: Address) -> bool {
 fn driver(root: &Root, address: Address) -> Option<String> {
     let link = root.link(&format!("{DEVICES}/{address}/driver")).ok().flatten()?;
     link.rsplit('/').next().map(str::to_owned)
-}
-
-fn text(root: &Root, path: &str) -> String {
-    root.text(path).ok().flatten().unwrap_or_default().trim().to_owned()
 }

@@ -54,6 +54,7 @@ impl Domain {
                 all.filter(|device| device.attribute("type") == Some(*kind))
             })
             .flat_map(|device| path(device, &["source", "address"]))
+            .filter(|address| address.attribute("type").is_none_or(|kind| kind == "pci"))
             .map(address)
             .collect::<Result<_, _>>()?;
         Ok(Self { devices, pinned, huge_pages })

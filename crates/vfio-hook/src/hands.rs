@@ -14,6 +14,7 @@ use std::{
     },
     path::Path,
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
 };
@@ -35,6 +36,13 @@ pub trait Hands {
     ///
     /// What the kernel says, or that it is not done within `limit`.
     fn write_within(&self, limit: Duration, path: &str, text: &str) -> Result<(), String>;
+
+    /// Reads an attribute of the kernel's, where that may take long.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says, or that it is not done within `limit`.
+    fn read_within(&self, limit: Duration, path: &str) -> Result<String, String>;
 
     /// Runs a program and gives what it prints.
     ///
@@ -65,8 +73,10 @@ pub struct ThisMachine;
 
 /// How long a program is waited for between two looks.
 const LOOK: Duration = Duration::from_millis(2);
+/// How long a program that ended may go on printing through what it started.
+const LEFT_OVER: Duration = Duration::from_millis(500);
 /// How much of what a program prints is read.
-const MOST: u64 = 64 << 10;
+const MOST: usize = 64 << 10;
 
 impl Hands for ThisMachine {
     fn write(&self, path: &str, text: &str) -> Result<(), String> {
@@ -80,6 +90,10 @@ impl Hands for ThisMachine {
     fn write_within(&self, limit: Duration, path: &str, text: &str) -> Result<(), String> {
         let line = ["/bin/sh", "-c", r#"printf '%s\n' "$2" >"$1""#, "sh", &absolute(path), text];
         self.run(limit, &line, b"").map(|_| ())
+    }
+
+    fn read_within(&self, limit: Duration, path: &str) -> Result<String, String> {
+        self.run(limit, &["/bin/cat", &absolute(path)], b"")
     }
 
     fn run(&self, limit: Duration, line: &[&str], input: &[u8]) -> Result<String, String> {
@@ -97,13 +111,21 @@ impl Hands for ThisMachine {
             let input = input.to_vec();
             thread::spawn(move || stdin.write_all(&input));
         }
-        let (stdout, stderr) = (reader(child.stdout.take()), reader(child.stderr.take()));
+        let printed = [reader(child.stdout.take()), reader(child.stderr.take())];
         let Some(status) = ended(&mut child, limit) else {
             let group = rustix::process::Pid::from_child(&child);
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
             return Err(told(format!("not done within {} s", limit.as_secs())));
         };
-        let [stdout, stderr] = [stdout, stderr].map(|text| text.join().unwrap_or_default());
+        // What it left running may hold its output for ever.
+        let end = Instant::now() + LEFT_OVER;
+        while printed.iter().any(|(thread, _)| !thread.is_finished()) && Instant::now() < end {
+            thread::sleep(LOOK);
+        }
+        let [stdout, stderr] = printed.map(|(_, text)| {
+            let bytes = text.lock().map(|bytes| bytes.clone()).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).into_owned()
+        });
         match status.code() {
             Some(0) => Ok(stdout),
             code => {
@@ -180,15 +202,23 @@ fn absolute(path: &str) -> String {
     format!("/{path}")
 }
 
-fn reader<R: Read + Send + 'static>(from: Option<R>) -> thread::JoinHandle<String> {
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut from) = from {
-            let _ = (&mut from).take(MOST).read_to_end(&mut bytes);
-            let _ = std::io::copy(&mut from, &mut std::io::sink());
+/// What somebody prints, as far as it came.
+type Printed = (thread::JoinHandle<()>, Arc<Mutex<Vec<u8>>>);
+
+/// Reads to the end, and keeps the beginning.
+fn reader<R: Read + Send + 'static>(from: Option<R>) -> Printed {
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let keep = Arc::clone(&kept);
+    let thread = thread::spawn(move || {
+        let Some(mut from) = from else { return };
+        let mut buffer = [0; 4096];
+        while let Ok(n @ 1..) = from.read(&mut buffer) {
+            let Ok(mut kept) = keep.lock() else { return };
+            let room = MOST.saturating_sub(kept.len());
+            kept.extend_from_slice(&buffer[..n.min(room)]);
         }
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
+    });
+    (thread, kept)
 }
 
 /// How the child ended, or nothing when it has not within `limit`.
@@ -227,5 +257,14 @@ mod tests {
         assert!(matches!(lock(path, Duration::from_millis(10)), Err(Error::Busy)));
         drop(first);
         lock(path, Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn what_a_program_leaves_running_is_not_waited_for() {
+        let begin = Instant::now();
+        let line = ["/bin/sh", "-c", "echo said; sleep 60 & exit 0"];
+        let said = ThisMachine.run(Duration::from_secs(30), &line, b"").unwrap();
+        assert_eq!(said, "said\n");
+        assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
     }
 }

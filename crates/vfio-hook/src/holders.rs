@@ -89,7 +89,7 @@ fn collect(root: &Root, dir: &str, deep: usize, nodes: &mut BTreeSet<String>) ->
 }
 
 /// The processes that have one of `nodes` open.
-fn processes(root: &Root, nodes: &BTreeSet<String>) -> Result<Vec<String>> {
+pub(crate) fn processes(root: &Root, nodes: &BTreeSet<String>) -> Result<Vec<String>> {
     let mut found = Vec::new();
     if nodes.is_empty() {
         return Ok(found);

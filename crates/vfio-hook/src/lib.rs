@@ -39,6 +39,8 @@ pub use state::{STATE, State, Step};
 pub const LOCK: &str = "run/deploy-vfio/guests.lock";
 /// How long a call waits for another one.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+/// The same where giving up would lose what is to be taken back.
+const LONG_PATIENCE: Duration = Duration::from_secs(600);
 
 /// Answers one call on this machine: what standard input holds is the guest's definition. What is done
 /// is told in the journal.
@@ -54,9 +56,15 @@ pub fn serve(arguments: &[String]) -> Result<(), Error> {
     let call = Call::read(arguments)?;
     let root = Root::open("/").map_err(|error| Error::Record(error.to_string()))?;
     let (hands, xml) = (ThisMachine, standard_input(LONGEST));
+    // The user's own come first where they make way for the guest, and last where they clear up.
+    let first = call.moment() == Moment::Prepare;
+    if first {
+        run_scripts(&root, &hands, &call, &xml);
+    }
+    let patience = if call.moment() == Moment::Release { LONG_PATIENCE } else { PATIENCE };
     let attended = match call.moment() {
         Moment::Other => Ok(()),
-        _ => lock(LOCK, PATIENCE).map_or_else(
+        _ => lock(LOCK, patience).map_or_else(
             |error| vetoes(&root, &call, error),
             |_kept| attend(&root, &hands, &call, &xml),
         ),
@@ -64,7 +72,9 @@ pub fn serve(arguments: &[String]) -> Result<(), Error> {
     if let Err(error) = &attended {
         log::error!("{}: {error}", call.guest);
     }
-    run_scripts(&root, &hands, &call, &xml);
+    if !first {
+        run_scripts(&root, &hands, &call, &xml);
+    }
     attended
 }
 
@@ -184,6 +194,7 @@ fn reconnect(
 
 /// Takes back everything that was done for `guest`, in reverse order; what does not work is told.
 fn take_back(root: &Root, hands: &dyn Hands, state: &mut State, guest: &str) -> Result<(), Error> {
+    let mut left = Vec::new();
     for step in state.guests.get(guest).cloned().unwrap_or_default().iter().rev() {
         let (what, done) = match step {
             Step::Device { address, driver, driver_override } => {
@@ -200,12 +211,21 @@ fn take_back(root: &Root, hands: &dyn Hands, state: &mut State, guest: &str) -> 
         };
         match done {
             Ok(()) => log::info!("{guest}: {what} is as before"),
-            Err(why) => log::error!("{guest}: {what} is not as before: {why}"),
+            Err(why) => {
+                log::error!("{guest}: {what} is not as before: {why}");
+                // A device is tried again at the guest's next call.
+                left.extend(matches!(step, Step::Device { .. }).then(|| step.clone()));
+            }
         }
     }
+    left.reverse();
     isolation::release(root, hands, state, guest)?;
     values::reset(root, hands, state, guest)?;
-    if state.guests.remove(guest).is_some() {
+    let before = match left.is_empty() {
+        true => state.guests.remove(guest),
+        false => state.guests.insert(guest.to_owned(), left),
+    };
+    if before.is_some() {
         state.keep(hands)?;
     }
     Ok(())

@@ -72,6 +72,7 @@ fn set(
     match state.values.get_mut(path) {
         Some(changed) => {
             changed.guests.insert(guest.to_owned());
+            wanted.clone_into(&mut changed.now);
         }
         None if is == wanted => return Ok(()),
         None => {

@@ -8,6 +8,9 @@ use crate::{
     same::address,
 };
 
+/// More I/O threads than anybody has.
+const MOST_THREADS: u32 = 1024;
+
 /// A guest, as far as it matters here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Guest {
@@ -17,14 +20,16 @@ pub struct Guest {
     pub vcpus: Option<usize>,
     /// Its memory, in KiB; `None` where the definition does not say in a unit that is known.
     pub memory_kib: Option<u64>,
-    /// How many I/O threads it has.
-    pub iothreads: usize,
+    /// The ids of its I/O threads.
+    pub iothreads: Vec<u32>,
     /// How it sees the host's processor: `host-passthrough`, `custom`…
     pub cpu_mode: Option<String>,
     /// Whether it is told that it runs on Hyper-V, as Windows guests are.
     pub hyperv: bool,
     /// The host's PCI devices that it has.
     pub devices: Vec<Address>,
+    /// Those that it has as network interfaces or disks.
+    pub otherwise: Vec<Address>,
 }
 
 impl Guest {
@@ -42,18 +47,31 @@ impl Guest {
             let [domain, bus, slot, function] = address(hostdev)?;
             format!("{domain:04x}:{bus:02x}:{slot:02x}.{function:x}").parse().ok()
         };
-        let hostdevs = path(guest, &["devices", "hostdev"]);
-        let pci = hostdevs.into_iter().filter(|hostdev| hostdev.attribute("type") == Some("pci"));
+        let given = |element: &str, kind: &str| -> Vec<Address> {
+            let all = path(guest, &["devices", element]);
+            let of_kind = all.into_iter().filter(|device| device.attribute("type") == Some(kind));
+            of_kind.filter_map(of).collect()
+        };
+        let ids = path(guest, &["iothreadids", "iothread"]);
+        let ids: Vec<u32> = ids.iter().filter_map(|id| id.attribute("id")?.parse().ok()).collect();
+        // Threads without ids are numbered from 1.
+        let count: u32 = number(&["iothreads"]).unwrap_or(0).try_into().unwrap_or(u32::MAX);
+        let others = (1..=MOST_THREADS).filter(|id| !ids.contains(id));
+        let others = others.take((count.min(MOST_THREADS) as usize).saturating_sub(ids.len()));
+        let cpu = first(&["cpu"]);
+        // A model without a mode is a custom one.
+        let model = cpu.filter(|cpu| !path(*cpu, &["model"]).is_empty()).map(|_| "custom");
         let memory = first(&["memory"]);
         let unit = memory.and_then(|memory| memory.attribute("unit")).unwrap_or("KiB");
         Ok(Self {
             name: first(&["name"]).and_then(text).unwrap_or_default().to_owned(),
             vcpus: number(&["vcpu"]),
             memory_kib: memory.and_then(text).and_then(|text| kib(text.parse().ok()?, unit)),
-            iothreads: number(&["iothreads"]).unwrap_or(0),
-            cpu_mode: first(&["cpu"]).and_then(|cpu| cpu.attribute("mode")).map(str::to_owned),
+            iothreads: ids.iter().copied().chain(others).collect(),
+            cpu_mode: cpu.and_then(|cpu| cpu.attribute("mode")).or(model).map(str::to_owned),
             hyperv: first(&["features", "hyperv"]).is_some(),
-            devices: pci.filter_map(of).collect(),
+            devices: given("hostdev", "pci"),
+            otherwise: [given("interface", "hostdev"), given("disk", "nvme")].concat(),
         })
     }
 }
@@ -81,21 +99,26 @@ mod tests {
         let guest = Guest::read(
             "<!-- x -->\n<domain><name>win 10</name><memory unit='GiB'>16</memory>\
              <vcpu placement='static'> 6 </vcpu><iothreads>2</iothreads>\
+             <iothreadids><iothread id='5'/></iothreadids>\
              <features><hyperv/></features><cpu mode='host-model'/><devices>\
              <hostdev type='pci'><source><address bus='0x0a' slot='0x00' function='0x1'/></source>\
-             </hostdev><hostdev type='usb'/></devices></domain>",
+             </hostdev><hostdev type='usb'/><interface type='hostdev'><source><address type='pci' \
+             bus='010' slot='0X1'/></source></interface></devices></domain>",
         );
         let wanted = Guest {
             name: "win 10".to_owned(),
             vcpus: Some(6),
             memory_kib: Some(16 << 20),
-            iothreads: 2,
+            iothreads: vec![5, 1],
             cpu_mode: Some("host-model".to_owned()),
             hyperv: true,
             devices: vec!["0000:0a:00.1".parse().unwrap()],
+            otherwise: vec!["0000:08:01.0".parse().unwrap()],
         };
         assert_eq!(guest.unwrap(), wanted);
         assert_eq!(Guest::read("<domain/>").unwrap(), Guest::default());
+        let custom = Guest::read("<domain><cpu><model>x</model></cpu></domain>").unwrap();
+        assert_eq!(custom.cpu_mode.as_deref(), Some("custom"));
     }
 
     proptest! {

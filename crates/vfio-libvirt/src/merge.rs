@@ -11,7 +11,7 @@ use roxmltree::Node;
 use crate::{
     Error,
     markup::{INDENT, domain, escaped, text, written},
-    same::{agrees, is_surplus, is_theirs, is_whole, same},
+    same::{agrees, is_meant, is_other_model, is_surplus, is_theirs, is_whole, same},
 };
 
 /// The definition `there` with all of what `wanted` has.
@@ -37,9 +37,10 @@ struct Edits<'t> {
 
 impl Edits<'_> {
     fn element(&mut self, there: Node<'_, '_>, wanted: Node<'_, '_>) {
-        if is_whole(wanted) {
-            if !agrees(there, wanted) {
-                self.edits.push((there.range(), written(wanted, "", Some(there))));
+        if is_whole(wanted) || is_other_model(there, wanted) {
+            if !agrees(there, wanted) || is_other_model(there, wanted) {
+                let new = written(wanted, &self.indent(there), Some(there));
+                self.edits.push((there.range(), new.trim_start().to_owned()));
             }
             return;
         }
@@ -48,6 +49,7 @@ impl Edits<'_> {
             if text(there) != Some(new) {
                 self.content(there, escaped(new));
             }
+            self.current(there, new);
             return;
         }
         let mut lacking = Vec::new();
@@ -72,12 +74,22 @@ impl Edits<'_> {
                 Some(_) if is_theirs(there, name) => {}
                 Some(old) if old.value() == value => {}
                 Some(old) => self.edits.push((old.range_value(), escaped(value))),
+                None if is_meant(there, name) => {}
                 None => new += &format!(" {name}='{}'", escaped(value)),
             }
         }
         if !new.is_empty() {
             let at = self.name_end(there);
             self.edits.push((at..at, new));
+        }
+    }
+
+    /// Of so many virtual CPUs, not more can be there at the start.
+    fn current(&mut self, there: Node<'_, '_>, count: &str) {
+        let number = |text: &str| text.trim().parse::<u64>().unwrap_or(u64::MAX);
+        let current = there.attribute_node("current").filter(|_| there.has_tag_name("vcpu"));
+        if let Some(current) = current.filter(|now| number(now.value()) > number(count)) {
+            self.edits.push((current.range_value(), count.to_owned()));
         }
     }
 
@@ -120,7 +132,7 @@ impl Edits<'_> {
             return;
         }
         let outer = self.indent(parent);
-        let last = parent.children().rfind(|node| node.is_element() || node.is_comment());
+        let last = parent.children().rfind(|node| !node.is_text());
         let indent = match last {
             Some(last) => self.indent(last),
             None => format!("{outer}{INDENT}"),
@@ -146,7 +158,9 @@ impl Edits<'_> {
     fn remove(&mut self, range: Range<usize>) {
         let before = self.text[..range.start].trim_end_matches([' ', '\t']);
         let alone = before.ends_with('\n') && self.text[range.end..].starts_with(['\n', '\r']);
-        let start = if alone { before.len() - 1 } else { range.start };
+        let line =
+            before.strip_suffix('\n').map(|before| before.strip_suffix('\r').unwrap_or(before));
+        let start = line.filter(|_| alone).map_or(range.start, str::len);
         self.edits.push((start..range.end, String::new()));
     }
 
@@ -331,6 +345,43 @@ mod tests {
           </q:commandline>
         </domain>
         ");
+    }
+
+    #[test]
+    fn what_would_not_fit_beside_the_new_goes() {
+        for (there, wanted, merged) in [
+            ("<vcpu current='4'>8</vcpu>", "<vcpu>2</vcpu>", "<vcpu current='2'>2</vcpu>"),
+            ("<vcpu current='1'>8</vcpu>", "<vcpu>2</vcpu>", "<vcpu current='1'>2</vcpu>"),
+            (
+                "<cpu><topology sockets='1' dies='2'/></cpu>",
+                "<cpu><topology sockets='1'/></cpu>",
+                "<cpu><topology sockets='1'/></cpu>",
+            ),
+            (
+                "<cpu><topology sockets='1' dies='1'/></cpu>",
+                "<cpu><topology sockets='1'/></cpu>",
+                "<cpu><topology sockets='1' dies='1'/></cpu>",
+            ),
+            (
+                "<cpu match='exact'><model>x</model></cpu>",
+                "<cpu mode='host-passthrough'/>",
+                "<cpu match='exact'><model>x</model></cpu>",
+            ),
+            (
+                "<shmem name='a'><model type='ivshmem-doorbell'/><server/></shmem>",
+                "<shmem name='a'><model type='ivshmem-plain'/></shmem>",
+                "<shmem name='a'>\n  <model type='ivshmem-plain'/>\n</shmem>",
+            ),
+        ] {
+            let domain = |inner: &str| format!("<domain>{inner}</domain>");
+            assert_eq!(again(&domain(there), &domain(wanted)), domain(merged));
+        }
+        let crlf = "<domain>\r\n<cputune>\r\n<vcpupin vcpu='0'/>\r\n<vcpupin vcpu='1'/>\r\n\
+                    </cputune>\r\n</domain>";
+        let merged = again(crlf, "<domain><cputune><vcpupin vcpu='0'/></cputune></domain>");
+        assert_eq!(merged, crlf.replace("\r\n<vcpupin vcpu='1'/>", ""));
+        let kept = "<domain><cputune><?keep me?></cputune></domain>";
+        assert!(again(kept, "<domain><cputune><a/></cputune></domain>").contains("<?keep me?>"));
     }
 
     #[test]

@@ -44,12 +44,12 @@ pub fn huge_pages(kib: u64) -> String {
     )
 }
 
-/// I/O threads on the host's CPUs; at least one, which disks can be told to use.
+/// I/O threads on the host's CPUs, by their ids; at least one, which disks can be told to use.
 #[must_use]
-pub fn pins(iothreads: usize, host: &CpuList) -> String {
-    let count = iothreads.max(1);
-    let mut xml = format!("<iothreads>{count}</iothreads>\n<cputune>\n");
-    for thread in 1..=count {
+pub fn pins(iothreads: &[u32], host: &CpuList) -> String {
+    let iothreads = if iothreads.is_empty() { &[1] } else { iothreads };
+    let mut xml = format!("<iothreads>{}</iothreads>\n<cputune>\n", iothreads.len());
+    for thread in iothreads {
         let _ = writeln!(xml, "  <iothreadpin iothread='{thread}' cpuset='{host}'/>");
     }
     xml + "</cputune>\n"

@@ -29,9 +29,15 @@ pub(crate) fn same(there: Node<'_, '_>, wanted: Node<'_, '_>) -> bool {
     }
 }
 
-/// Whether `there` says all of what `wanted` says in attributes.
+/// Whether `there` says what `wanted` says in attributes: all of it, and of a topology, whose numbers
+/// are multiplied, nothing besides.
 pub(crate) fn agrees(there: Node<'_, '_>, wanted: Node<'_, '_>) -> bool {
+    let topology = wanted.tag_name().name() == "topology";
+    let idle = |a: roxmltree::Attribute<'_, '_>| {
+        !topology || wanted.attribute(a.name()).is_some() || a.value() == "1"
+    };
     wanted.attributes().all(|a| there.attribute(a.name()) == Some(a.value()))
+        && there.attributes().all(idle)
 }
 
 /// Whether it is replaced as a whole where it says something else.
@@ -39,9 +45,22 @@ pub(crate) fn is_whole(wanted: Node<'_, '_>) -> bool {
     WHOLE.contains(&wanted.tag_name().name())
 }
 
+/// Whether what stands in `there` does not fit another model: then it is replaced as a whole too.
+pub(crate) fn is_other_model(there: Node<'_, '_>, wanted: Node<'_, '_>) -> bool {
+    let model = |node| path(node, &["model"]).first().and_then(|model| model.attribute("type"));
+    wanted.tag_name().name() == "shmem" && model(there) != model(wanted)
+}
+
 /// Whether an attribute that is there stays as it is.
 pub(crate) fn is_theirs(element: Node<'_, '_>, attribute: &str) -> bool {
     THEIRS.contains(&(element.tag_name().name(), attribute))
+}
+
+/// Whether an attribute that is not there is meant all the same: a processor with a model is a
+/// custom one.
+pub(crate) fn is_meant(element: Node<'_, '_>, attribute: &str) -> bool {
+    let cpu = element.tag_name().name() == "cpu" && attribute == "mode";
+    cpu && !path(element, &["model"]).is_empty()
 }
 
 /// Whether `there` goes because `wanted`, its parent, lists all of its kind.
@@ -61,8 +80,10 @@ pub(crate) fn address(hostdev: Node<'_, '_>) -> Option<[u32; 4]> {
     let address = *path(hostdev, &["source", "address"]).first()?;
     let number = |name: &str| {
         let text = address.attribute(name).unwrap_or("0");
-        match text.strip_prefix("0x") {
+        // As C reads a number: 16, 0x10 and 020 are the same.
+        match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
             Some(digits) => u32::from_str_radix(digits, 16).ok(),
+            None if text.len() > 1 && text.starts_with('0') => u32::from_str_radix(text, 8).ok(),
             None => text.parse().ok(),
         }
     };

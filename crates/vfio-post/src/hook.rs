@@ -64,7 +64,10 @@ fn put(draft: &mut Draft<'_>, program: Vec<u8>) -> Result<()> {
     draft.write_executable(HOOK, HOOK_TEXT)?;
     draft.write_executable(PROGRAM, program)?;
     if draft.image(OTHER)? != Image::Absent {
-        draft.note(format!("/{OTHER} is there: it runs before ours, and stays as it is"));
+        draft.note(format!(
+            "/{OTHER} is there: it runs before ours, and stays as it is; where it runs the programs in \
+             qemu.d/GUEST too, `scripts = false` in /{SETTINGS} keeps them from running twice"
+        ));
     }
     Ok(())
 }

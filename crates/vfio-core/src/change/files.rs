@@ -184,6 +184,13 @@ pub(crate) fn put_back(
     if root.stat(&join(&place.stage, &place.new))?.is_some() {
         disk.unlink(&spot.stage, &place.new)?;
     }
+    if given
+        && find(root, &step.target, step)? == Found::Other
+        && let Ok(Image::File { bytes, .. }) = Image::read(root, &step.target)
+    {
+        // Nobody can tell the daemon's own words from an edit that came later.
+        save(&bytes)?;
+    }
     let find = |path: &str| match find(root, path, step)? {
         Found::Other if given => Ok(Found::After),
         found => Ok::<_, Error>(found),

@@ -43,6 +43,39 @@ fn devices_come_and_go_three_times_in_a_row() {
 }
 
 #[test]
+fn a_device_that_does_not_go_back_is_tried_again() {
+    let machine = machine();
+    machine.start("win10", XML).unwrap();
+    machine.remove("sys/bus/pci/drivers_probe");
+    machine.remove("sys/bus/pci/drivers/vfio-pci/bind");
+    machine.stop("win10", XML);
+    assert_ne!(on(&machine), AT_HOME);
+    machine.file("sys/bus/pci/drivers_probe", "");
+    machine.file("sys/bus/pci/drivers/vfio-pci/bind", "");
+    machine.stop("win10", XML);
+    assert_eq!(on(&machine), AT_HOME);
+    machine.start("win10", XML).unwrap();
+    assert_eq!(on(&machine), WAITING);
+}
+
+#[test]
+fn a_device_that_another_guest_has_is_left_to_it() {
+    let machine = machine();
+    machine.start("win10", XML).unwrap();
+    machine.link(
+        &format!("sys/bus/pci/devices/{CARD}/iommu_group"),
+        "../../../../kernel/iommu_groups/7",
+    );
+    machine.file("proc/99/comm", "qemu-system-x86\n");
+    machine.link("proc/99/fd/5", "/dev/vfio/7");
+    machine.stop("win10", XML);
+    assert_eq!(on(&machine), ["vfio-pci", "e1000e"]);
+    machine.remove("proc/99/fd/5");
+    machine.stop("win10", XML);
+    assert_eq!(on(&machine), AT_HOME);
+}
+
+#[test]
 fn nothing_is_taken_without_the_setting_and_nothing_that_waits_already() {
     let machine = Played::new();
     machine.device(CARD, "bochs-drm");

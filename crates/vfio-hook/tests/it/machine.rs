@@ -151,7 +151,7 @@ impl Hands for Played {
             let now = "always madvise never".replace(text, &format!("[{text}]"));
             fs::write(at, now).unwrap();
         } else {
-            let cleared = path.ends_with("driver_override") && text == "\n";
+            let cleared = path.ends_with("driver_override") && text.trim().is_empty();
             fs::write(at, if cleared { "(null)\n" } else { text }).unwrap();
         }
         Ok(())
@@ -159,6 +159,10 @@ impl Hands for Played {
 
     fn write_within(&self, _: Duration, path: &str, text: &str) -> Result<(), String> {
         self.write(path, text)
+    }
+
+    fn read_within(&self, _: Duration, path: &str) -> Result<String, String> {
+        fs::read_to_string(self.dir.path().join(path)).map_err(|error| error.to_string())
     }
 
     fn run(&self, _: Duration, line: &[&str], input: &[u8]) -> Result<String, String> {
