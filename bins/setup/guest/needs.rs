@@ -155,6 +155,14 @@ fn cpus(
         ];
         return Err(Usage::refused(what, &help).into());
     }
+    if guest.vcpus.unwrap_or(1) != vcpus && !guest.numbering.is_empty() {
+        let elements = guest.numbering.join(">, <");
+        let what =
+            format!("the guest cannot have {vcpus} virtual CPUs: its <{elements}> names others");
+        let help =
+            ["`virsh edit` changes that first", "`--without cpus` leaves its CPUs as they are"];
+        return Err(Usage::refused(what, &help).into());
+    }
     let mode = guest.cpu_mode.as_deref();
     let passthrough = matches!(mode, None | Some("host-passthrough"));
     needs.add(&(split.domain_xml_for(cpu, vcpus, passthrough) + "\n"))?;

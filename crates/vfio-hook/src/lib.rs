@@ -147,10 +147,16 @@ fn prepare(
             return Err(error);
         }
     }
+    let mut pleasant = Ok(());
     if settings.memory && !domain.huge_pages {
-        values::prepare_memory(root, hands, &mut state, &call.guest)?;
+        pleasant = values::prepare_memory(root, hands, &mut state, &call.guest);
     }
-    settle(root, hands, &mut state, call, (settings, &domain))
+    let settled = settle(root, hands, &mut state, call, (settings, &domain));
+    // Comforts keep no guest from starting.
+    if let Err(error) = pleasant.and(settled) {
+        log::warn!("{}: {error}", call.guest);
+    }
+    Ok(())
 }
 
 /// What lasts as long as the guest runs, and may be done again.

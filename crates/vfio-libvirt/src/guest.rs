@@ -20,6 +20,8 @@ pub struct Guest {
     pub vcpus: Option<usize>,
     /// Its memory, in KiB; `None` where the definition does not say in a unit that is known.
     pub memory_kib: Option<u64>,
+    /// The elements that name virtual CPUs by their numbers, besides those that pin them.
+    pub numbering: Vec<&'static str>,
     /// The ids of its I/O threads.
     pub iothreads: Vec<u32>,
     /// How it sees the host's processor: `host-passthrough`, `custom`…
@@ -58,6 +60,12 @@ impl Guest {
         let count: u32 = number(&["iothreads"]).unwrap_or(0).try_into().unwrap_or(u32::MAX);
         let others = (1..=MOST_THREADS).filter(|id| !ids.contains(id));
         let others = others.take((count.min(MOST_THREADS) as usize).saturating_sub(ids.len()));
+        let numbering = [
+            ("numa", &["cpu", "numa", "cell"][..]),
+            ("vcpusched", &["cputune", "vcpusched"]),
+            ("vcpus", &["vcpus"]),
+        ];
+        let numbering = numbering.into_iter().filter(|(_, names)| !path(guest, names).is_empty());
         let cpu = first(&["cpu"]);
         // A model without a mode is a custom one.
         let model = cpu.filter(|cpu| !path(*cpu, &["model"]).is_empty()).map(|_| "custom");
@@ -67,6 +75,7 @@ impl Guest {
             name: first(&["name"]).and_then(text).unwrap_or_default().to_owned(),
             vcpus: number(&["vcpu"]),
             memory_kib: memory.and_then(text).and_then(|text| kib(text.parse().ok()?, unit)),
+            numbering: numbering.map(|(name, _)| name).collect(),
             iothreads: ids.iter().copied().chain(others).collect(),
             cpu_mode: cpu.and_then(|cpu| cpu.attribute("mode")).or(model).map(str::to_owned),
             hyperv: first(&["features", "hyperv"]).is_some(),
@@ -99,7 +108,7 @@ mod tests {
         let guest = Guest::read(
             "<!-- x -->\n<domain><name>win 10</name><memory unit='GiB'>16</memory>\
              <vcpu placement='static'> 6 </vcpu><iothreads>2</iothreads>\
-             <iothreadids><iothread id='5'/></iothreadids>\
+             <iothreadids><iothread id='5'/></iothreadids><cputune><vcpusched/></cputune>\
              <features><hyperv/></features><cpu mode='host-model'/><devices>\
              <hostdev type='pci'><source><address bus='0x0a' slot='0x00' function='0x1'/></source>\
              </hostdev><hostdev type='usb'/><interface type='hostdev'><source><address type='pci' \
@@ -109,6 +118,7 @@ mod tests {
             name: "win 10".to_owned(),
             vcpus: Some(6),
             memory_kib: Some(16 << 20),
+            numbering: vec!["vcpusched"],
             iothreads: vec![5, 1],
             cpu_mode: Some("host-model".to_owned()),
             hyperv: true,
