@@ -8,11 +8,12 @@ use vfio_cli::{Failure, Usage};
 use vfio_core::{
     change::Draft,
     host::{Machine, Names},
+    layout::{TRIAL, TRIAL_ENTRY},
 };
 use vfio_iommu::{Allow, Binding, Request, Selection};
 
 use crate::{
-    Wanted,
+    Wanted, trial,
     words::{list, one},
 };
 
@@ -74,6 +75,10 @@ pub struct Static {
     #[arg(long)]
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub blacklist: bool,
+    /// With `grub`: boot with it once, and keep it only if that boot proves itself
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub trial: bool,
 }
 
 /// What binds the devices.
@@ -123,6 +128,9 @@ pub(crate) fn plan(
     let request = Request { selection: parse, allow, host };
     let (entry, chosen) = vfio_iommu::fixed(machine, &|device| names.call(device), &request)?;
     chosen.tell(draft);
+    if words.trial {
+        return try_once(draft, machine, &entry, words);
+    }
     vfio_iommu::screen_note(machine, &entry).into_iter().for_each(|note| draft.note(note));
     if !vfio_grub::entries(draft)?.0.is_empty() {
         draft.note("`deploy-vfio static` takes the place of the boot menu, which goes");
@@ -139,6 +147,54 @@ pub(crate) fn plan(
     Ok(())
 }
 
+/// The normal entry stays as it is; an entry with all parameters is tried.
+fn try_once(
+    draft: &mut Draft<'_>,
+    machine: &Machine,
+    entry: &vfio_iommu::Entry,
+    words: &Static,
+) -> Result<(), Failure> {
+    let before = Draft::new(draft.root());
+    let (entries, _) = vfio_grub::entries(&before)?;
+    let menu = entries.iter().any(|entry| entry.id != TRIAL_ENTRY);
+    let of_normal = entries.is_empty() && !vfio_grub::parameters(&before)?.is_empty();
+    let how = if words.by_id { Binding::ById } else { Binding::ByAddress };
+    vfio_iommu::bind_by_parameters(draft, machine, entry, how)?;
+    if of_normal && vfio_grub::parameters(draft)? == vfio_grub::parameters(&before)? {
+        draft.note("this is in the normal entry already, so nothing is on trial");
+        return Ok(());
+    }
+    let why = match (menu, of_normal) {
+        (true, _) => "a boot menu of ours is deployed, whose default would go",
+        (_, true) => "what is deployed for the normal entry would leave it meanwhile",
+        _ => {
+            let line = vfio_grub::Entry {
+                id: entry.id.clone(),
+                title: entry.title.clone(),
+                ..vfio_grub::Entry::default()
+            };
+            return trial::plan(draft, machine, &line, entry);
+        }
+    };
+    let help = [
+        "`deploy-vfio undo --all` first, then all of it in one operation",
+        "`static grub` without `--trial`",
+    ];
+    Err(Usage::refused(format!("nothing can be tried here: {why}"), &help).into())
+}
+
+/// The words that say what is deployed: what proved itself is on trial no longer.
+pub(crate) fn as_deployed(
+    draft: &Draft<'_>,
+    wanted: &Wanted<Static>,
+) -> Result<Wanted<Static>, Failure> {
+    let mut wanted = wanted.clone();
+    if let Wanted::On(words) = &mut wanted {
+        words.trial &= draft.bytes(TRIAL)?.is_some();
+    }
+    Ok(wanted)
+}
+
 impl Static {
     /// The cards, bound in this way, with all else by itself.
     #[must_use]
@@ -150,6 +206,7 @@ impl Static {
             allow: Vec::new(),
             by_id: false,
             blacklist: false,
+            trial: false,
         }
     }
 
@@ -158,6 +215,9 @@ impl Static {
         let wrong = match self.place {
             Place::File if self.by_id => "`static file` always binds by id: leave out `--by-id`",
             Place::Grub if self.blacklist => "`--blacklist` is for `static file`",
+            Place::File if self.trial => {
+                "`--trial` is for `static grub`: files hold at every entry"
+            }
             _ => return Ok(()),
         };
         let help = ["deploy-vfio static grub", "deploy-vfio static file"];

@@ -166,7 +166,7 @@ impl Setup {
         }
         if let Some(wanted) = &self.fixed {
             fixed::plan(draft, machine, wanted)?;
-            declared::declare(draft, "static", wanted)?;
+            declared::declare(draft, "static", &fixed::as_deployed(draft, wanted)?)?;
             if matches!(wanted, Wanted::On(_)) {
                 declared::forget(draft, "multiboot");
             }

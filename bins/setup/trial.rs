@@ -12,7 +12,11 @@ use vfio_core::{
 };
 use vfio_grub::Entry;
 
-use crate::{Wanted, declared, declared::declare, finish};
+use crate::{
+    Wanted,
+    declared::{self, declare, declared},
+    finish, fixed,
+};
 
 const FORMAT: u32 = 1;
 /// How long a boot may take to prove itself.
@@ -133,7 +137,7 @@ pub(crate) fn plan(
     };
     let text = toml::to_string(&about)
         .map_err(|error| Usage::refused(format!("cannot write down the trial: {error}"), &[]))?;
-    let text = format!("# Written by `deploy-vfio multiboot --trial`.\n{text}");
+    let text = format!("# Written by `--trial` of deploy-vfio.\n{text}");
     draft.note(format!(
         "the next boot tries `{}` once; it becomes the default when the desktop is up, and else the \
          default stays as it is: a dark screen needs only the reset button",
@@ -186,7 +190,10 @@ pub fn confirm(cx: &Context) -> Result<(), Failure> {
     if let Some(about) = Trial::read(&draft)? {
         end(cx.root(), &mut draft)?;
         let (entries, _) = vfio_grub::entries(&draft)?;
-        vfio_grub::set_entries(&mut draft, &entries, Some(&about.entry))?;
+        // Without a menu the parameters go to the normal entry, once there is no other.
+        if entries.iter().any(|entry| entry.id == about.entry) {
+            vfio_grub::set_entries(&mut draft, &entries, Some(&about.entry))?;
+        }
     }
     finish(cx, draft, &cx.machine()?)
 }
@@ -198,18 +205,30 @@ pub fn confirm(cx: &Context) -> Result<(), Failure> {
 /// What the engine refuses.
 pub fn off(cx: &Context) -> Result<(), Failure> {
     let mut draft = cx.draft();
-    if Trial::read(&draft)?.is_some() {
+    let machine = cx.machine()?;
+    if let Some(about) = Trial::read(&draft)? {
         end(cx.root(), &mut draft)?;
+        let (entries, _) = vfio_grub::entries(&draft)?;
+        if entries.iter().all(|entry| entry.id != about.entry) {
+            // A setup without a menu would be the normal entry's from now on.
+            fixed::plan(&mut draft, &machine, &Wanted::Off)?;
+            declared::forget(&mut draft, "static");
+        }
     }
-    finish(cx, draft, &cx.machine()?)
+    finish(cx, draft, &machine)
 }
 
 /// Takes the trial out of the plan, and out of the words that deployed it.
 fn end(root: &Root, draft: &mut Draft<'_>) -> Result<(), Failure> {
     vfio_grub::forget_trial(draft);
-    if let Some(Wanted::On(mut words)) = declared(root)?.multiboot {
+    let declared = declared(root)?;
+    if let Some(Wanted::On(mut words)) = declared.multiboot {
         words.trial = false;
         declare(draft, "multiboot", &Wanted::On(words))?;
+    }
+    if let Some(Wanted::On(mut words)) = declared.fixed {
+        words.trial = false;
+        declare(draft, "static", &Wanted::On(words))?;
     }
     Ok(())
 }

@@ -74,3 +74,28 @@ fn a_damaged_record_has_a_way_out_that_loses_nothing() {
     // The files of the older operation are not there, so it is a conflict: the usual question.
     ended(&run(&["undo", "--yes", "--no-rebuild"]), 4, "--keep");
 }
+
+/// A power cut leaves a journal without its end.
+#[test]
+fn an_undo_recovers_first_what_was_interrupted() {
+    let dir = tree();
+    let run = |words: &[&str]| run(dir.path(), words);
+    let tx = dir.path().join("var/lib/deploy-vfio/tx");
+    for id in ["000002", "000003"] {
+        fs::remove_dir_all(tx.join(id)).unwrap();
+    }
+    fs::create_dir_all(dir.path().join("etc/default")).unwrap();
+    let document = dir.path().join("plan.json");
+    fs::write(&document, r#"{"format":1,"files":{"etc/modules-x":"x\n"}}"#).unwrap();
+    ended(&run(&["apply", document.to_str().unwrap(), "--yes", "--no-rebuild"]), 0, "Done");
+    let journal = fs::read_to_string(tx.join("000002/journal")).unwrap();
+    let begun: String = journal.lines().take(2).map(|line| format!("{line}\n")).collect();
+    fs::write(tx.join("000002/journal"), begun).unwrap();
+    ended(&run(&["status"]), 1, "operation 2 was interrupted");
+    ended(&run(&["undo", "--dry-run"]), 3, "run `deploy-vfio recover`");
+    let undone = run(&["undo", "--all", "--yes", "--no-rebuild"]);
+    ended(&undone, 0, "Operation 2 was interrupted, and is recovered first.");
+    ended(&undone, 0, "Operation 2: ");
+    assert!(!dir.path().join("etc/modules-x").exists());
+    ended(&run(&["recover"]), 0, "Nothing to do.");
+}

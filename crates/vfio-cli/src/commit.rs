@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
-use vfio_core::change::{
-    self, Damage, Draft, OnConflict, Plan, Rebuild, UndoPreview, Undone, Verify,
+use vfio_core::{
+    Error,
+    change::{self, Damage, Draft, OnConflict, Plan, Rebuild, UndoPreview, Undone, Verify},
 };
 
 use crate::{Context, Failure, Usage, json, listing, output};
@@ -61,6 +62,7 @@ impl Context {
 
     /// Takes back the newest operation that is not taken back yet.
     pub fn undo(&self, on_conflict: OnConflict) -> Result<(), Failure> {
+        self.make_whole()?;
         self.report_interrupted()?;
         let Some(UndoPreview { operation, plan, edits, conflict }) =
             change::preview_undo(self.root(), on_conflict)?
@@ -85,6 +87,22 @@ impl Context {
             let undone = cx.engine(None, |s| change::undo(cx.root(), on_conflict, s))?;
             cx.say_undone(undone, "taken back")
         })
+    }
+
+    /// Recovers first where an operation was interrupted: who undoes wants that taken back too.
+    fn make_whole(&self) -> Result<(), Failure> {
+        let Err(Error::NeedsRecovery { id }) = change::ready(self.root()) else { return Ok(()) };
+        if self.dry_run() {
+            return Ok(());
+        }
+        self.say(format!("Operation {id} was interrupted, and is recovered first."));
+        for recovered in self.engine(None, |settings| change::recover(self.root(), settings))? {
+            self.say(format!("Operation {}: {}.", recovered.id, recovered.outcome));
+            for path in &recovered.kept {
+                self.say(format!("Kept as you edited it: /{path}"));
+            }
+        }
+        Ok(())
     }
 
     /// Does the newest undone operation again.

@@ -26,6 +26,9 @@ pub const TRIAL_NEXT: &str = "dv_next";
 pub const TRIED: &str = "dv_tried";
 /// What the judge of a trial found, root's alone: a line `format=1`, a line `attempt=N`, reasons.
 pub const VERDICT: &str = "var/lib/deploy-vfio/trial";
+/// Kernels whose initramfs lacks what binds devices, root's alone: a file for each, named by its
+/// version, that says what it lacks. One that is older than that initramfs counts no more.
+pub const UNFIT: &str = "var/lib/deploy-vfio/unfit";
 /// What `modprobe` is told by a setup that binds by files: `options vfio-pci ids=…`, `softdep`.
 pub const MODPROBE: &str = "etc/modprobe.d/deploy-vfio.conf";
 /// Keyboards and mice that guests are given: lines `key=value`, of which `keyboard` and `pointer`

@@ -12,7 +12,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use vfio_core::{Root, change::Draft};
@@ -66,14 +66,16 @@ echo
 
 /// A scratch `/etc` with the generator and a `10_linux` in it.
 struct Tree {
-    etc: tempfile::TempDir,
+    root: tempfile::TempDir,
+    etc: PathBuf,
 }
 
 impl Tree {
     fn new() -> Self {
-        let tree = Tree { etc: tempfile::tempdir().unwrap() };
+        let root = tempfile::tempdir().unwrap();
+        let tree = Tree { etc: root.path().join("etc"), root };
         for directory in ["grub.d", "deploy-vfio/entries.d", "deploy-vfio/cmdline.d"] {
-            fs::create_dir_all(tree.etc.path().join(directory)).unwrap();
+            fs::create_dir_all(tree.etc.join(directory)).unwrap();
         }
         tree.program("45_deploy-vfio", SCRIPT);
         tree.program("10_linux", LINUX);
@@ -81,12 +83,12 @@ impl Tree {
     }
 
     fn write(&self, relative: &str, text: impl AsRef<[u8]>) {
-        fs::write(self.etc.path().join(relative), text).unwrap();
+        fs::write(self.etc.join(relative), text).unwrap();
     }
 
     fn program(&self, name: &str, text: &str) {
         self.write(&format!("grub.d/{name}"), text);
-        let path = self.etc.path().join("grub.d").join(name);
+        let path = self.etc.join("grub.d").join(name);
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
@@ -100,7 +102,7 @@ impl Tree {
 
     /// Runs the generator; the menu and the warnings.
     fn run(&self, environment: &[(&str, &str)]) -> (String, String) {
-        let program = self.etc.path().join("grub.d/45_deploy-vfio");
+        let program = self.etc.join("grub.d/45_deploy-vfio");
         let Output { status, stdout, stderr } = Command::new("/usr/bin/timeout")
             .arg("20")
             .arg(shell())
@@ -116,7 +118,7 @@ impl Tree {
             .stdin(Stdio::null())
             .output()
             .unwrap();
-        let root = self.etc.path().to_str().unwrap();
+        let root = self.etc.to_str().unwrap();
         let menu = String::from_utf8_lossy(&stdout).into_owned();
         let warnings = String::from_utf8_lossy(&stderr).replace(root, "ETC");
         assert!(status.success(), "{status}: {warnings}");
@@ -246,8 +248,9 @@ fn nothing_to_do_prints_nothing() {
     tree.write("deploy-vfio/entries.d/deploy-vfio-a.conf.bak", ONE);
     assert_eq!(tree.run(&[]), Default::default());
 
-    let bare = Tree { etc: tempfile::tempdir().unwrap() };
-    fs::create_dir(bare.etc.path().join("grub.d")).unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let bare = Tree { etc: root.path().join("etc"), root };
+    fs::create_dir_all(bare.etc.join("grub.d")).unwrap();
     bare.program("45_deploy-vfio", SCRIPT);
     assert_eq!(bare.run(&[]), Default::default());
 }
@@ -411,7 +414,7 @@ fn whatever_10_linux_does_the_run_succeeds() {
         assert!(warnings.ends_with(warning), "{program}: {warnings}");
     }
     tree.program("10_linux", LINUX);
-    let linux = tree.etc.path().join("grub.d/10_linux");
+    let linux = tree.etc.join("grub.d/10_linux");
     fs::set_permissions(linux, fs::Permissions::from_mode(0o644)).unwrap();
     assert_eq!(tree.run(&[]), (String::new(), failed.to_owned()));
 }
@@ -445,7 +448,7 @@ fn what_is_on_trial_is_taken_once_and_only_where_that_can_be_noted() {
         "if [ -n \"${dv_next}\" ]; then\n  set dv_tried=\"${dv_next}\"\n  set dv_next=\n  \
          if save_env dv_next dv_tried; then\n    set default=\"${dv_tried}\"\n  fi\nfi\n"
     );
-    fs::remove_file(tree.etc.path().join("deploy-vfio/trial.toml")).unwrap();
+    fs::remove_file(tree.etc.join("deploy-vfio/trial.toml")).unwrap();
     assert!(!tree.run(&[]).0.contains("dv_next"));
 }
 
@@ -457,4 +460,35 @@ fn an_entry_on_trial_does_not_become_the_default_by_being_started() {
     let (menu, _) = tree.run(&[("GRUB_SAVEDEFAULT", "true")]);
     let (before, trial) = menu.split_once("'deploy-vfio-trial' {").unwrap();
     assert!(before.contains("savedefault") && !trial.contains("savedefault"), "{menu}");
+}
+
+/// The hook beside it notes kernels whose initramfs would bind nothing.
+#[test]
+fn a_kernel_whose_initramfs_binds_nothing_is_left_out_until_it_is_made_anew() {
+    let tree = Tree::new();
+    tree.entry("deploy-vfio-a", "title=A\n");
+    let at = |path: &str| tree.root.path().join(path);
+    for dir in ["boot", "var/lib/deploy-vfio/unfit"] {
+        fs::create_dir_all(at(dir)).unwrap();
+    }
+    let write = |path: &str, seconds: u64| {
+        let file = fs::File::create(at(path)).unwrap();
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        file.set_modified(time).unwrap();
+    };
+    write("boot/initrd.img-6.1.0-13-amd64", 100);
+    write("var/lib/deploy-vfio/unfit/6.1.0-13-amd64", 101);
+    let (menu, warnings) = tree.run(&[]);
+    let expected = "left out Linux 6.1.0-13-amd64: its initramfs lacks what binds devices";
+    assert!(warnings.contains(expected), "{warnings}");
+    assert!(!menu.contains("6.1.0-13"), "{menu}");
+    let first = menu.lines().find(|line| line.starts_with("\tlinux")).unwrap();
+    assert!(first.contains("vmlinuz-6.1.0-9-amd64"), "{menu}");
+    // While ours is being made it stands beside.
+    write("boot/.initrd.img-6.1.0-13-amd64.dv-000002.new~", 102);
+    assert!(tree.run(&[]).0.contains("vmlinuz-6.1.0-13-amd64"));
+    fs::remove_file(at("boot/.initrd.img-6.1.0-13-amd64.dv-000002.new~")).unwrap();
+    assert!(!tree.run(&[]).0.contains("vmlinuz-6.1.0-13-amd64"));
+    write("boot/initrd.img-6.1.0-13-amd64", 103);
+    assert!(tree.run(&[]).0.contains("vmlinuz-6.1.0-13-amd64"));
 }

@@ -25,6 +25,8 @@ pub const FRAGMENT: &str = "etc/deploy-vfio/cmdline.d/10-iommu.conf";
 pub const FIXED: &str = "etc/deploy-vfio/cmdline.d/15-static.conf";
 const SCRIPT: &str = "etc/initramfs-tools/scripts/init-top/deploy-vfio";
 const HOOK: &str = "etc/initramfs-tools/hooks/deploy-vfio";
+/// Looks at every initramfs that is made later.
+const GUARD: &str = "etc/initramfs/post-update.d/deploy-vfio";
 
 /// Keeps the firmware's framebuffer off every display.
 const FRAMEBUFFER: &str = "initcall_blacklist=sysfb_init";
@@ -129,7 +131,7 @@ pub fn bind(
 /// Takes away all that [`bind`] writes, but for what a setup without a menu uses as well.
 pub fn unbind(draft: &mut Draft<'_>) -> Result<(), Error> {
     if !is_fixed(draft)? {
-        [FRAGMENT, SCRIPT, HOOK].into_iter().for_each(|path| draft.remove(path));
+        [FRAGMENT, SCRIPT, HOOK, GUARD].into_iter().for_each(|path| draft.remove(path));
     }
     Ok(())
 }
@@ -196,7 +198,7 @@ pub fn is_fixed(draft: &Draft<'_>) -> Result<bool, Error> {
 pub fn unbind_fixed(draft: &mut Draft<'_>) -> Result<(), Error> {
     remove_fixed(draft)?;
     if draft.names(ENTRIES_D)?.is_empty() {
-        [FRAGMENT, SCRIPT, HOOK].into_iter().for_each(|path| draft.remove(path));
+        [FRAGMENT, SCRIPT, HOOK, GUARD].into_iter().for_each(|path| draft.remove(path));
     }
     Ok(())
 }
@@ -226,12 +228,13 @@ pub(crate) fn switch_iommu_on(
 fn write_scripts(draft: &mut Draft<'_>) -> Result<(), Error> {
     draft.write_executable(SCRIPT, include_str!("../assets/init-top-deploy-vfio"))?;
     draft.write_executable(HOOK, include_str!("../assets/initramfs-hook-deploy-vfio"))?;
+    draft.write_executable(GUARD, include_str!("../assets/post-update-deploy-vfio"))?;
     Ok(())
 }
 
 /// Removes the script that binds by parameters.
 pub(crate) fn remove_scripts(draft: &mut Draft<'_>) {
-    [SCRIPT, HOOK].into_iter().for_each(|path| draft.remove(path));
+    [SCRIPT, HOOK, GUARD].into_iter().for_each(|path| draft.remove(path));
 }
 
 pub(crate) fn supported(machine: &Machine) -> Result<(), Error> {

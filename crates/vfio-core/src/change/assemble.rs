@@ -9,12 +9,14 @@ use crate::{
     Error, Result, Root,
     change::{
         Change, Image, OnConflict, Plan, Standing, edit,
-        journal::Entry,
+        journal::{Entry, State},
         members,
         place::{
-            Folder, Place, check_links, check_path, check_target, parents, refuse, resolve, tag,
+            Folder, Place, check_links, check_path, check_target, parents, refuse, resolve, split,
+            tag,
         },
         record::{Mark, Part, Step},
+        store,
     },
 };
 
@@ -73,7 +75,7 @@ fn part(root: &Root, title: &str, notes: Vec<String>, steps: Vec<Step>, id: u32)
         for dir in parents(&step.target) {
             if root.stat(dir)?.is_none() {
                 make.insert(dir.to_owned());
-                touched.insert(crate::change::place::split(dir).0.to_owned());
+                touched.insert(split(dir).0.to_owned());
             }
         }
     }
@@ -83,6 +85,36 @@ fn part(root: &Root, title: &str, notes: Vec<String>, steps: Vec<Step>, id: u32)
     }
     let make = make.into_iter().collect();
     Ok(Part { title: title.to_owned(), notes, steps, make, marks, ..Part::default() })
+}
+
+/// Has the part remove what it leaves empty of the directories that operations of ours made.
+pub(crate) fn sweep(root: &Root, part: &mut Part, id: u32) -> Result<()> {
+    let removed = part.steps.iter().filter(|step| step.after == Image::Absent);
+    let mut swept: BTreeSet<&str> = removed.flat_map(|step| parents(&step.target)).collect();
+    if swept.is_empty() {
+        return Ok(());
+    }
+    let mut made = BTreeSet::new();
+    for id in store::ids(root)? {
+        // What a damaged record says counts for nothing.
+        let applied = store::last(root, id).is_ok_and(|last| last.state == State::Applied);
+        made.extend(store::load(root, id, "").ok().filter(|_| applied).unwrap_or_default().make);
+    }
+    // One with other rights would come back with the usual ones.
+    let usual = |dir: &str| Ok(root.stat(dir)?.is_some_and(|stat| stat.st_mode & 0o7777 == 0o755));
+    swept.retain(|dir| made.contains(*dir));
+    let mut unmake = Vec::new();
+    for dir in swept.into_iter().rev() {
+        if usual(dir)? {
+            unmake.push(dir.to_owned());
+            let above = split(dir).0;
+            if !part.marks.iter().any(|mark| mark.path == above) {
+                part.marks.extend(Mark::of(root, above, &tag(id))?);
+            }
+        }
+    }
+    part.unmake = unmake;
+    Ok(())
 }
 
 /// How a file stands against a step.
@@ -135,7 +167,7 @@ pub(crate) fn undo(
             (Some(folder), Some(&(seconds, nanoseconds))) => {
                 folder.time()? == crate::change::Mtime { seconds, nanoseconds }
             }
-            (folder, _) => folder.is_some(),
+            (folder, _) => folder.is_some() || forward.unmake.contains(&mark.path),
         };
         if untouched {
             undo.restore.push(mark.clone());

@@ -2,8 +2,9 @@
 //! loader sees the old or the new one, whole.
 //!
 //! Invariants: a staged file is complete, synced and flushed before its name is exchanged with
-//! the live one; the old file keeps its data under the `.swp~` name until the operation is done,
-//! so a rollback is one exchange back; nothing here creates content.
+//! the live one, and the name is flushed after; the old file keeps its data under the `.swp~` name
+//! until the operation is done, so a rollback is one exchange back, and a boot loader that still
+//! has the old name finds the old data; nothing here creates content.
 
 use std::{io::Read, os::fd::OwnedFd};
 
@@ -69,7 +70,7 @@ pub(crate) fn commit(root: &Root, disk: &Disk, built: &Built, tag: &str) -> Resu
         return Err(Error::Changed { path: place.swp_path() });
     }
     disk.sync_folder(&at)?;
-    disk.sync_all(&at)?;
+    disk.sync_for_boot(&at)?;
     if built.old.is_none() {
         if !disk.rename_new((&at, swp), (&at, live))? {
             return changed();
@@ -87,7 +88,7 @@ pub(crate) fn commit(root: &Root, disk: &Disk, built: &Built, tag: &str) -> Resu
         disk.rename((&at, &aside), (&at, swp))?;
     }
     disk.sync_folder(&at)?;
-    disk.sync_all(&at)
+    disk.sync_for_boot(&at)
 }
 
 /// Brings a generated file back as bytes: `false` when someone else rebuilt it meanwhile.
@@ -110,7 +111,7 @@ pub(crate) fn put_back(root: &Root, disk: &Disk, built: &Built, tag: &str) -> Re
         match next(found, displaced) {
             Move::Done => {
                 disk.sync_folder(&at)?;
-                disk.sync_all(&at)?;
+                disk.sync_for_boot(&at)?;
                 return Ok(true);
             }
             Move::Kept => return Ok(false),

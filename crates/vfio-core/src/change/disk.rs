@@ -6,7 +6,12 @@
 //!
 //! Every call spends fuel, so that a test can cut the power before any of them.
 
-use std::{cell::Cell, ffi::CStr, io, os::fd::OwnedFd};
+use std::{
+    cell::Cell,
+    ffi::CStr,
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
 
 use rustix::{
     fs::{
@@ -21,6 +26,7 @@ use crate::{
     change::{
         Meta, Mtime,
         defect::defect,
+        flush,
         image::{CARRIED, flags},
         place::Folder,
     },
@@ -385,6 +391,16 @@ impl Disk {
     /// Writes everything the file system of this directory still holds in memory.
     pub(crate) fn sync_all(&self, at: &Folder) -> Result<()> {
         self.step().and_then(|()| retry_on_intr(|| rustix::fs::syncfs(&at.fd))).at("sync", &at.path)
+    }
+
+    /// The same, and for readers that know no journal: a boot loader's.
+    pub(crate) fn sync_for_boot(&self, at: &Folder) -> Result<()> {
+        self.sync_all(at)?;
+        self.step().at("sync", &at.path)?;
+        if !defect("no-flush") {
+            flush::journal(at.fd.as_fd());
+        }
+        Ok(())
     }
 }
 

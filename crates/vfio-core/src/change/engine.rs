@@ -101,7 +101,8 @@ impl<'a> Work<'a> {
         let (store, _packages) = self.open()?;
         self.recover_all(&store)?;
         let id = store.next()?;
-        let part = assemble::apply(self.root, plan, id)?;
+        let mut part = assemble::apply(self.root, plan, id)?;
+        assemble::sweep(self.root, &mut part, id)?;
         self.settings.interrupt.check()?;
         store.publish(id, &part, &planned())?;
         let done = self.run(&store, id, "", part).carry_out()?;
@@ -150,7 +151,8 @@ impl<'a> Work<'a> {
         self.recover_all(&store)?;
         let Some(id) = redoable(self.root)? else { return Ok(None) };
         let forward = load(self.root, id, "")?;
-        let part = assemble::redo(self.root, id, &forward)?;
+        let mut part = assemble::redo(self.root, id, &forward)?;
+        assemble::sweep(self.root, &mut part, id)?;
         self.preflight(&part.plan().rebuilds())?;
         let name = next_part(self.root, id, "redo")?;
         store.publish_part(id, &name, &part)?;

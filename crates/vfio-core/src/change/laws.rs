@@ -378,3 +378,29 @@ fn a_recovered_undo_leaves_what_took_a_files_place() {
     }
     assert!(tried > 5, "only {tried} cuts left an undo to finish");
 }
+
+#[test]
+fn an_operation_that_takes_away_what_another_made_leaves_no_empty_directory() {
+    let (dir, root) = machine();
+    let fake = Fake { fail: false };
+    let old = tree(dir.path());
+    let plan_of = |act: &dyn Fn(&mut Draft<'_>)| {
+        let mut draft = Draft::new(&root);
+        act(&mut draft);
+        draft.finish("one of two").unwrap()
+    };
+    let on = plan_of(&|draft| draft.write("etc/made/deep/one", "1\n").unwrap());
+    apply(&root, &on, &settings(&fake)).unwrap();
+    let with = tree(dir.path());
+    let off = plan_of(&|draft| draft.remove("etc/made/deep/one"));
+    apply(&root, &off, &settings(&fake)).unwrap();
+    assert_eq!(content(dir.path()).keys().find(|path| path.contains("made")), None);
+    undo(&root, OnConflict::Stop, &settings(&fake)).unwrap().unwrap();
+    assert_same(&tree(dir.path()), &with, "after the first undo");
+    redo(&root, &settings(&fake)).unwrap().unwrap();
+    assert_eq!(content(dir.path()).keys().find(|path| path.contains("made")), None);
+    for _ in 0..2 {
+        undo(&root, OnConflict::Stop, &settings(&fake)).unwrap().unwrap();
+    }
+    assert_same(&tree(dir.path()), &old, "after both");
+}

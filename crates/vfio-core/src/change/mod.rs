@@ -19,6 +19,7 @@ mod draft;
 pub mod edit;
 mod engine;
 mod files;
+mod flush;
 mod generators;
 mod image;
 mod journal;

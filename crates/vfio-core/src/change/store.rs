@@ -29,6 +29,8 @@ pub(crate) const STATE: &str = "var/lib/deploy-vfio";
 /// The records of operations.
 pub(crate) const TX: &str = "var/lib/deploy-vfio/tx";
 const FORMAT: &[u8] = b"1\n";
+/// Takes everything back where nothing of ours can be run.
+const RESCUE: &[u8] = include_bytes!("../../assets/rescue.sh");
 /// Blocks set aside for a journal.
 const JOURNAL_ROOM: u64 = 16 << 10;
 
@@ -121,12 +123,7 @@ impl<'a> Store<'a> {
         check_private(&folder)?;
         let lock = lock(disk, &folder, wait, interrupt)?;
         match root.bytes(&join(STATE, "format"))? {
-            None => {
-                disk.unlink(&folder, ".format.tmp")?;
-                disk.create(&folder, ".format.tmp", FORMAT, &Meta::new(root, 0o600)?)?;
-                disk.rename((&folder, ".format.tmp"), (&folder, "format"))?;
-                disk.sync_folder(&folder)?;
-            }
+            None => replace(root, disk, &folder, ("format", FORMAT, 0o600))?,
             Some(format) if format == FORMAT => {}
             Some(format) => {
                 let format = String::from_utf8_lossy(&format).trim().escape_debug().to_string();
@@ -136,6 +133,9 @@ impl<'a> Store<'a> {
                     help: vec!["use the version of deploy-vfio that wrote it".to_owned()],
                 });
             }
+        }
+        if root.bytes(&join(STATE, "rescue.sh"))?.as_deref() != Some(RESCUE) {
+            replace(root, disk, &folder, ("rescue.sh", RESCUE, 0o700))?;
         }
         let store = Self { root, disk, lock };
         store.sweep()?;
@@ -270,6 +270,20 @@ fn make(root: &Root, disk: &Disk) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Puts a file into the state directory, whole.
+fn replace(
+    root: &Root,
+    disk: &Disk,
+    folder: &Folder,
+    (name, bytes, mode): (&str, &[u8], u32),
+) -> Result<()> {
+    let new = format!(".{name}.tmp");
+    disk.unlink(folder, &new)?;
+    disk.create(folder, &new, bytes, &Meta::new(root, mode)?)?;
+    disk.rename((folder, &new), (folder, name))?;
+    disk.sync_folder(folder)
 }
 
 /// The state directory may be ours alone: it decides what recovery writes.

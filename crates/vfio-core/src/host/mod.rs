@@ -33,6 +33,7 @@ mod storage;
 #[cfg(test)]
 mod tree;
 pub mod trial;
+mod unfit;
 mod user;
 mod zram;
 

@@ -5,7 +5,7 @@
 
 use crate::{
     Address, Cmdline, CpuList, Result, Root,
-    host::{AskedPages, Device, Machine, Memory, by_id, shared, trial, zram},
+    host::{AskedPages, Device, Machine, Memory, by_id, shared, trial, unfit, zram},
     layout::{CMDLINE_D, DEFAULT_ENTRY, ENTRIES_D, RUNTIME_HUGEPAGES, VFIO_PCI, words},
 };
 
@@ -58,6 +58,7 @@ impl Running {
         running.findings.extend(shared::findings(root)?);
         running.findings.extend(zram::finding(root)?);
         running.findings.extend(trial::finding(root, line)?);
+        running.findings.extend(unfit::findings(root)?);
         Ok(running)
     }
 

@@ -108,7 +108,7 @@ pub fn failed(entry: &str, because: &[String]) -> String {
     };
     format!(
         "the trial of `{entry}` failed, and this is the earlier default again: {because}; `deploy-vfio \
-         undo` takes the setup back, the same `deploy-vfio multiboot` tries it again, `journalctl \
+         undo` takes the setup back, the same command tries it again, `journalctl \
          --boot=-1` may tell more"
     )
 }

@@ -96,6 +96,7 @@ fn unbind_takes_away_all_that_bind_writes() {
             "etc/deploy-vfio/cmdline.d/10-iommu.conf",
             "etc/initramfs-tools/hooks/deploy-vfio",
             "etc/initramfs-tools/scripts/init-top/deploy-vfio",
+            "etc/initramfs/post-update.d/deploy-vfio",
         ]
     );
     assert!(plan.rebuilds().contains(&Rebuild::Initramfs));

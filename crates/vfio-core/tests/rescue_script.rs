@@ -1,0 +1,183 @@
+//! `rescue.sh` of the state directory takes back what the engine did, without the engine, in every
+//! shell that a live system may have.
+#![allow(clippy::disallowed_methods, reason = "a test makes its own trees and runs shells")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    path::Path,
+    process::{Command, Output},
+    time::Duration,
+};
+
+use vfio_core::{
+    Root,
+    change::{self, Draft, Interrupt, NoRebuild, OnConflict, Settings, State},
+};
+
+const SHELLS: &[&[&str]] = &[&["dash"], &["bash", "--posix"], &["busybox", "sh"]];
+const ODD: &str = "etc/an \"odd\" \\ one, it's $(touch x)";
+
+static CALM: Interrupt = Interrupt::new();
+
+fn settings() -> Settings<'static> {
+    let wait = Duration::from_millis(100);
+    Settings { rebuilder: &NoRebuild, verify: None, interrupt: &CALM, wait, progress: &|_| () }
+}
+
+/// Whether this machine has the shell; in CI it must.
+fn has(shell: &[&str]) -> bool {
+    let there = Command::new(shell[0]).args(&shell[1..]).args(["-c", ":"]).output();
+    let there = there.is_ok_and(|output| output.status.success());
+    assert!(there || std::env::var_os("CI").is_none(), "{shell:?} is not installed");
+    there
+}
+
+fn machine() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |path: &str| dir.path().join(path);
+    for path in ["etc/default", "etc/gone", "usr/share/thing"] {
+        fs::create_dir_all(at(path)).unwrap();
+    }
+    for (path, text) in [
+        ("etc/default/grub", "A=1"),
+        ("etc/gone/only", "x\n"),
+        ("usr/share/thing/real", "behind a link\n"),
+        (ODD, "odd\0\r\n"),
+    ] {
+        fs::write(at(path), text).unwrap();
+        let time = std::time::UNIX_EPOCH + Duration::new(1_577_934_245, 6_789);
+        fs::File::options().write(true).open(at(path)).unwrap().set_modified(time).unwrap();
+    }
+    fs::set_permissions(at(ODD), fs::Permissions::from_mode(0o640)).unwrap();
+    symlink("../usr/share/thing/real", at("etc/link")).unwrap();
+    symlink("default/grub", at("etc/pointer")).unwrap();
+    dir
+}
+
+/// Two operations of every kind of step.
+fn deploy(root: &Root) {
+    let mut one = Draft::new(root);
+    one.write("etc/default/grub", "A=2\n").unwrap();
+    one.write("etc/link", "through the link\n").unwrap();
+    one.write("etc/new/deep/one", "one\n").unwrap();
+    one.write(ODD, "even").unwrap();
+    one.remove("etc/gone/only");
+    one.remove("etc/pointer");
+    one.symlink("etc/new/link", "deep/one");
+    change::apply(root, &one.finish("one").unwrap(), &settings()).unwrap();
+    let mut two = Draft::new(root);
+    two.write("etc/default/grub", "A=3\n").unwrap();
+    two.write("etc/new/two", "two\n").unwrap();
+    two.write_executable("usr/local/lib/large", vec![b'x'; 3 << 20]).unwrap();
+    change::apply(root, &two.finish("two").unwrap(), &settings()).unwrap();
+}
+
+/// Every path with what it is, the engine's own directory left out.
+fn tree(dir: &Path) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut todo = vec![dir.to_path_buf()];
+    while let Some(at) = todo.pop() {
+        for entry in fs::read_dir(&at).unwrap() {
+            let path = entry.unwrap().path();
+            let about = path.symlink_metadata().unwrap();
+            let name = path.strip_prefix(dir).unwrap().display().to_string();
+            if name == "var" {
+                continue;
+            }
+            let (mode, owner) = (about.mode(), (about.uid(), about.gid()));
+            let what = match () {
+                () if about.is_dir() => format!("{mode:o} {owner:?}"),
+                () if about.is_symlink() => {
+                    format!("to {}", fs::read_link(&path).unwrap().display())
+                }
+                () => {
+                    let (time, bytes) = (about.mtime(), fs::read(&path).unwrap());
+                    format!("{mode:o} {owner:?} {time} {}", bytes.escape_ascii())
+                }
+            };
+            if about.is_dir() {
+                todo.push(path);
+            }
+            found.insert(name, what);
+        }
+    }
+    found
+}
+
+fn rescue(shell: &[&str], dir: &Path) -> Output {
+    let mut command = Command::new(shell[0]);
+    command.args(&shell[1..]).arg(dir.join("var/lib/deploy-vfio/rescue.sh"));
+    command.arg(dir).arg("--no-rebuild").current_dir(dir).output().unwrap()
+}
+
+#[test]
+fn every_shell_takes_everything_back() {
+    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+        let dir = machine();
+        let before = tree(dir.path());
+        let root = Root::open(dir.path()).unwrap();
+        deploy(&root);
+        assert_ne!(tree(dir.path()), before);
+        let output = rescue(shell, dir.path());
+        let said = format!("{shell:?}: {output:?}");
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert_eq!(tree(dir.path()), before, "{said}");
+        // Again: nothing is to do. And the engine can be told.
+        let again = String::from_utf8(rescue(shell, dir.path()).stdout).unwrap();
+        assert!(again.ends_with("0 files are as before, 0 stay\n"), "{shell:?}: {again}");
+        while change::undo(&root, OnConflict::Restore, &settings()).unwrap().is_some() {}
+        assert!(change::history(&root).unwrap().iter().all(|one| one.state == State::Undone));
+        assert_eq!(tree(dir.path()), before, "{shell:?}");
+    }
+}
+
+#[test]
+fn an_edited_file_stays_and_is_named() {
+    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+        let dir = machine();
+        let root = Root::open(dir.path()).unwrap();
+        deploy(&root);
+        fs::write(dir.path().join("etc/default/grub"), "MINE\n").unwrap();
+        fs::write(dir.path().join("etc/new/mine"), "mine\n").unwrap();
+        let output = rescue(shell, dir.path());
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(4), "{shell:?}: {output:?}");
+        assert!(said.contains("/etc/default/grub was changed since, and stays"), "{said}");
+        let now = tree(dir.path());
+        assert!(now["etc/default/grub"].ends_with("MINE\\n"));
+        assert!(now.contains_key("etc/new/mine") && !now.contains_key("etc/new/two"));
+    }
+}
+
+/// A way that has become a link leads out of the mounted system, into the one that rescues it.
+#[test]
+fn a_link_on_the_way_is_not_followed() {
+    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+        let (dir, other) = (machine(), tempfile::tempdir().unwrap());
+        let root = Root::open(dir.path()).unwrap();
+        deploy(&root);
+        fs::create_dir_all(other.path().join("deep")).unwrap();
+        fs::write(other.path().join("deep/one"), "one\n").unwrap();
+        fs::remove_dir_all(dir.path().join("etc/new")).unwrap();
+        symlink(other.path(), dir.path().join("etc/new")).unwrap();
+        let output = rescue(shell, dir.path());
+        assert_eq!(output.status.code(), Some(4), "{shell:?}: {output:?}");
+        assert!(other.path().join("deep/one").exists(), "{shell:?}: {output:?}");
+    }
+}
+
+#[test]
+fn what_is_no_system_is_refused() {
+    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+        let dir = machine();
+        deploy(&Root::open(dir.path()).unwrap());
+        let script = dir.path().join("var/lib/deploy-vfio/rescue.sh");
+        for words in [&["/proc"][..], &["--what"], &["/nowhere/at/all"]] {
+            let mut command = Command::new(shell[0]);
+            command.args(&shell[1..]).arg(&script).args(words);
+            assert_eq!(command.output().unwrap().status.code(), Some(2), "{shell:?} {words:?}");
+        }
+    }
+}
