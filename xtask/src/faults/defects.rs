@@ -7,18 +7,22 @@
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::harness::{self, Kind, Scope, Verdict};
 use super::lab::Bench;
-use super::{programs, scenario};
+use super::{blocks, programs, scenario};
 
 /// What can be planted.
-const DEFECTS: [&str; 5] =
-    ["no-file-fsync", "no-dir-fsync", "rename", "in-place", "no-journal-fsync"];
+const DEFECTS: [&str; 6] =
+    ["no-file-fsync", "no-dir-fsync", "rename", "in-place", "no-journal-fsync", NO_FLUSH];
+
+/// Only a boot loader's own reader can notice this one.
+const NO_FLUSH: &str = "no-flush";
 
 /// Where they are looked for.
 const SCENARIOS: [&str; 2] = ["mixed-apply", "mixed-undo"];
+const BOOT: &str = "boot-apply";
 
 /// Plants each defect and says who noticed.
 pub fn report(bench: &Bench, scope: Scope, built: Option<&Path>) -> Result<Verdict> {
@@ -54,6 +58,15 @@ pub fn report(bench: &Bench, scope: Scope, built: Option<&Path>) -> Result<Verdi
 /// The harnesses that fail with these programs, each with its first failure.
 fn caught(bench: &Bench, scope: Scope) -> Result<Vec<String>> {
     let mut caught = Vec::new();
+    if bench.defect == Some(NO_FLUSH) {
+        let boot = scenario::ALL.iter().find(|scenario| scenario.name == BOOT);
+        let stage = bench.stage(boot.context("the scenario is gone")?)?;
+        let noticed = blocks::noticed(bench, &stage, Scope { quick: true, ..scope })?;
+        return Ok(noticed
+            .map(|(case, error)| format!("c7/{BOOT}/{case} ({error:#})"))
+            .into_iter()
+            .collect());
+    }
     for name in SCENARIOS {
         let Some(scenario) = scenario::ALL.iter().find(|scenario| scenario.name == name) else {
             continue;

@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Error, Result, bail};
 
 use super::lab::{Bench, Desk, Stage};
-use super::{edit, errno, kill, power};
+use super::{blocks, edit, errno, kill, power};
 
 /// The kinds of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -22,6 +22,8 @@ pub enum Kind {
     C4,
     /// Power cuts that lose what was not synced.
     C6,
+    /// Power cuts of a real file system, write by write, and what GRUB reads then.
+    C7,
     /// A user edits files in the middle of it.
     C10,
     /// Defects that the others must notice.
@@ -29,13 +31,14 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 5] = [Self::C1, Self::C4, Self::C6, Self::C10, Self::Defects];
+    pub const ALL: [Self; 6] = [Self::C1, Self::C4, Self::C6, Self::C7, Self::C10, Self::Defects];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::C1 => "c1",
             Self::C4 => "c4",
             Self::C6 => "c6",
+            Self::C7 => "c7",
             Self::C10 => "c10",
             Self::Defects => "defects",
         }
@@ -57,7 +60,7 @@ pub fn list(kind: Kind, stage: &Stage, scope: Scope) -> Vec<String> {
         Kind::C4 => errno::list(stage, scope),
         Kind::C6 => power::list(stage, scope),
         Kind::C10 => edit::list(stage, scope),
-        Kind::Defects => Vec::new(),
+        Kind::C7 | Kind::Defects => Vec::new(),
     }
 }
 
@@ -85,6 +88,7 @@ pub fn run(kind: Kind, lab: (&Bench, &Stage, &Desk), name: &str, seed: u64) -> V
         Kind::C1 => kill::run(lab, name, &mut verdict),
         Kind::C4 => verdict.add(name, errno::run(lab, name)),
         Kind::C6 => verdict.add(name, power::run(lab, name, seed)),
+        Kind::C7 => verdict.add(name, blocks::run(lab, name, seed)),
         Kind::C10 => edit::run(lab, name, &mut verdict),
         Kind::Defects => {}
     }

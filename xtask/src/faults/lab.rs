@@ -88,7 +88,8 @@ impl Bench {
         self.run_in(stage, verb, &desk.root)
     }
 
-    fn run_in(&self, scenario: &Scenario, verb: Verb, root: &Path) -> Result<Ran> {
+    /// The same on any tree.
+    pub fn run_in(&self, scenario: &Scenario, verb: Verb, root: &Path) -> Result<Ran> {
         let command = self.command(scenario, verb, root);
         // The environment must be that of the command, not ours.
         let mut guarded = Command::new("/usr/bin/timeout");

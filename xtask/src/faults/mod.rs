@@ -7,6 +7,7 @@
 //!
 //! `--quick` takes four scenarios and fewer cases of each, and is meant for every push.
 
+mod blocks;
 mod calls;
 mod defects;
 mod edit;
@@ -95,6 +96,7 @@ fn run(bench: &Bench, options: &Options) -> Result<ExitCode> {
     let (mut passed, mut failed) = (0, 0);
     for kind in Kind::ALL.into_iter().filter(|kind| options.only.is_none_or(|only| only == *kind)) {
         let verdict = match kind {
+            Kind::C7 => blocks::report(bench, &stages, scope)?,
             Kind::Defects => defects::report(bench, scope, options.defective.as_deref())?,
             kind => harness::report(kind, bench, &stages, scope)?,
         };

@@ -168,7 +168,11 @@ fn copy_below(from: &Path, to: &Path) -> Result<()> {
         let (path, copy) = (entry.path(), to.join(entry.file_name()));
         let about = entry.metadata()?;
         if about.is_file() && about.len() >= LARGE {
-            fs::hard_link(&path, &copy)?;
+            // On another file system there is nothing to share.
+            if fs::hard_link(&path, &copy).is_err() {
+                fs::copy(&path, &copy)?;
+                fs::File::options().write(true).open(&copy)?.set_modified(about.modified()?)?;
+            }
             continue;
         }
         put(&copy, &node(&path)?).with_context(|| copy.display().to_string())?;

@@ -46,7 +46,7 @@ pub fn unpacked(release: &str, again: bool) -> Result<PathBuf> {
     eprintln!("libvirt: unpacking {release}, which takes minutes");
     fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
     let work = home.with_extension(format!("new-{}", std::process::id()));
-    let done = host::unpack_debian(release, PACKAGES, &[], LEFT_OUT, &work).and_then(|()| {
+    let done = host::unpack_debian(release, PACKAGES, (&[], &[]), LEFT_OUT, &work).and_then(|()| {
         host::run(host::command("chroot").arg(&work).args(["useradd", "--user-group", USER]))?;
         if home.exists() {
             fs::remove_dir_all(&home)?;

@@ -25,16 +25,22 @@ impl Disk {
 
     /// Makes a partitioned disk whose file system, with the given UUID, holds the tree below `root`.
     pub fn format(path: PathBuf, size: u64, root: &Path, uuid: &str) -> Result<Self> {
-        File::create(&path)?.set_len(size)?;
-        let table = "label: dos\nstart=2048, type=83, bootable\n";
-        let table_file = path.with_extension("sfdisk");
-        fs::write(&table_file, table)?;
-        host::run(host::command("sfdisk").arg("-q").arg(&path).stdin(File::open(&table_file)?))?;
-        fs::remove_file(&table_file)?;
+        let Self { path } =
+            Self::partitioned(path, size, "label: dos\nstart=2048, type=83, bootable\n")?;
         let mut mke2fs = host::command("mke2fs");
         mke2fs.args(["-q", "-F", "-t", "ext4", "-U", uuid, "-E"]).arg(format!("offset={OFFSET}"));
         mke2fs.arg("-d").arg(root).arg(&path).arg(format!("{}k", (size - OFFSET) / 1024));
         host::run(&mut mke2fs)?;
+        Ok(Self { path })
+    }
+
+    /// Makes a disk with these partitions, as `sfdisk` is told of them.
+    pub fn partitioned(path: PathBuf, size: u64, table: &str) -> Result<Self> {
+        File::create(&path)?.set_len(size)?;
+        let table_file = path.with_extension("sfdisk");
+        fs::write(&table_file, table)?;
+        host::run(host::command("sfdisk").arg("-q").arg(&path).stdin(File::open(&table_file)?))?;
+        fs::remove_file(&table_file)?;
         Ok(Self { path })
     }
 

@@ -62,17 +62,26 @@ pub fn run(command: &mut Command) -> Result<String> {
 }
 
 /// Unpacks a release of Debian below `root`; `at_hand` are packages that lie in `/root` there, to be
-/// installed by whoever wants them.
+/// installed by whoever wants them, and `layouts` those that lie in `/root/layouts` with all they need.
 pub fn unpack_debian(
     suite: &str,
     packages: &[&str],
-    at_hand: &[&str],
+    (at_hand, layouts): (&[&str], &[&str]),
     left_out: &[&str],
     root: &Path,
 ) -> Result<()> {
     let mut command = self::command("mmdebstrap");
     if !at_hand.is_empty() {
         let download = format!("cd /root && apt-get -qq download {}", at_hand.join(" "));
+        command.arg(format!("--customize-hook=chroot \"$1\" sh -c '{download}'"));
+    }
+    if !layouts.is_empty() {
+        let download = format!(
+            "mkdir -p /root/layouts/partial && apt-get -qq -y --no-install-recommends --download-only \
+             -o Dir::Cache::archives=/root/layouts install {} && rm -rf /root/layouts/partial \
+             /root/layouts/lock",
+            layouts.join(" ")
+        );
         command.arg(format!("--customize-hook=chroot \"$1\" sh -c '{download}'"));
     }
     command.args(["--mode=root", "--variant=minbase", "--quiet"]);

@@ -18,17 +18,17 @@ use super::topology::Machine;
 use super::transcript::Transcript;
 
 /// The disk that scenarios start from; with `again` it is built even if there is one.
-pub fn ready(again: bool) -> Result<Disk> {
+pub fn ready(release: &str, again: bool) -> Result<Disk> {
     let cache = cache()?;
-    let home = cache.join(recipe::key());
+    let home = cache.join(recipe::key(release));
     let disk = home.join("disk.raw");
     if disk.exists() && !again {
         return Ok(Disk::at(disk));
     }
     fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
-    let work = cache.join(format!("{}.new-{}", recipe::key(), std::process::id()));
+    let work = cache.join(format!("{}.new-{}", recipe::key(release), std::process::id()));
     fs::create_dir(&work)?;
-    if let Err(error) = build(&work) {
+    if let Err(error) = build(release, &work) {
         let _ = fs::remove_dir_all(work.join("root"));
         let _ = fs::remove_file(work.join("disk.raw"));
         return Err(error.context(format!("building the disk; its logs are in {}", work.display())));
@@ -49,12 +49,12 @@ pub(crate) fn cache() -> Result<PathBuf> {
     Ok(home.join(".cache/deploy-vfio/vm"))
 }
 
-fn build(work: &Path) -> Result<()> {
+fn build(release: &str, work: &Path) -> Result<()> {
     let start = Instant::now();
     let tell = |what: &str| eprintln!("vm: {:5.0} s  {what}", start.elapsed().as_secs_f32());
     let root = work.join("root");
-    tell("unpacking Debian");
-    recipe::cook(&root)?;
+    tell(&format!("unpacking Debian {release}"));
+    recipe::cook(release, &root)?;
     tell("formatting the disk");
     let disk = Disk::format(work.join("disk.raw"), recipe::SIZE, &root, recipe::UUID)?;
     tell("installing the boot loader in a first boot");

@@ -20,6 +20,7 @@ mod scenarios;
 mod topology;
 mod transcript;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -63,11 +64,17 @@ pub fn main(options: &Options) -> Result<ExitCode> {
     let chosen = choose(&options.names, options.all)?;
     host::check()?;
     let programs = programs::build()?;
-    let image = image::ready(options.rebuild_image)?;
     if options.shell {
-        return run::shell(&image, &programs);
+        return run::shell(&image::ready(recipe::USUAL, options.rebuild_image)?, &programs);
     }
-    Ok(run::all(options, &chosen, &image, &programs))
+    let mut images = BTreeMap::new();
+    for scenario in &chosen {
+        if !images.contains_key(scenario.release) {
+            let image = image::ready(scenario.release, options.rebuild_image)?;
+            images.insert(scenario.release, image);
+        }
+    }
+    Ok(run::all(options, &chosen, &images, &programs))
 }
 
 fn choose(names: &[String], all: bool) -> Result<Vec<&'static scenarios::Scenario>> {

@@ -1,4 +1,4 @@
-//! What is on the machine's disk: Debian 12, its boot loader, and the agent.
+//! What is on the machine's disk: a release of Debian, its boot loader, and the agent.
 //!
 //! Everything that decides how the disk looks is in here, so that [`key`] can tell an old disk.
 
@@ -13,6 +13,9 @@ use super::host;
 
 /// Raised when [`super::image`] builds differently from the same recipe.
 const VERSION: u32 = 1;
+
+/// The release that scenarios use if nothing else is said.
+pub const USUAL: &str = "bookworm";
 
 /// The disk's size.
 pub const SIZE: u64 = 3 * 1024 * 1024 * 1024;
@@ -48,6 +51,10 @@ const PACKAGES: &[&str] = &[
 
 /// Packages that a scenario installs: they would change what all others see.
 const AT_HAND: &[&str] = &["systemd-zram-generator"];
+
+/// What other layouts of the disk need, with what that needs, in `/root/layouts`.
+const LAYOUTS: &[&str] =
+    &["btrfs-progs", "cryptsetup-initramfs", "dosfstools", "grub-efi-amd64-bin", "lvm2"];
 
 /// Paths that are not unpacked, for speed: what nobody reads, and modules of cards that are not there.
 const LEFT_OUT: &[&str] = &[
@@ -136,16 +143,18 @@ const FILES: &[(&str, &str)] = &[
 ];
 
 /// Tells disks of different recipes apart; also part of the cache's directory name.
-pub fn key() -> String {
+pub fn key(release: &str) -> String {
     let mut hasher = DefaultHasher::new();
     (VERSION, SIZE, UUID, CMDLINE, PACKAGES, AT_HAND, LEFT_OUT, MASKED, DISABLED, ENABLED, FILES)
         .hash(&mut hasher);
+    (release, LAYOUTS).hash(&mut hasher);
     format!("{:016x}", hasher.finish())
 }
 
 /// Unpacks Debian below `root` and makes it this machine.
-pub fn cook(root: &Path) -> Result<()> {
-    host::unpack_debian("bookworm", PACKAGES, AT_HAND, LEFT_OUT, root)?;
+pub fn cook(release: &str, root: &Path) -> Result<()> {
+    let (at_hand, layouts) = if release == USUAL { (AT_HAND, LAYOUTS) } else { (&[][..], &[][..]) };
+    host::unpack_debian(release, PACKAGES, (at_hand, layouts), LEFT_OUT, root)?;
     for (path, text) in FILES {
         let path = root.join(path);
         fs::create_dir_all(path.parent().unwrap_or(root))?;

@@ -83,6 +83,11 @@ impl<'a> Rig<'a> {
         Ok(disk)
     }
 
+    /// An empty disk, partitioned by `sfdisk`.
+    pub fn empty_disk(&self, name: &str, table: &str) -> Result<Disk> {
+        Disk::partitioned(self.directory.join(format!("{name}.raw")), 4 << 30, table)
+    }
+
     /// A copy of a disk, under a new name.
     pub fn branch(&self, disk: &Disk, name: &str) -> Result<Disk> {
         disk.copy(self.directory.join(format!("{name}.raw")))

@@ -3,6 +3,7 @@
 //! QEMU 7.2 without KVM now and then dies of SIGSEGV while a machine starts. A scenario that ended so is
 //! run once more, and the log says so; any other failure counts at once.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,7 +26,7 @@ use super::transcript::Transcript;
 pub fn all(
     options: &Options,
     scenarios: &[&'static Scenario],
-    image: &Disk,
+    images: &BTreeMap<&str, Disk>,
     programs: &[PathBuf],
 ) -> ExitCode {
     let queue = Mutex::new(scenarios.iter());
@@ -35,13 +36,13 @@ pub fn all(
             let next = queue.lock().ok().and_then(|mut queue| queue.next());
             let Some(scenario) = next else { return };
             let start = Instant::now();
-            let mut result = one(options, scenario, image, programs);
+            let mut result = one(options, scenario, &images[scenario.release], programs);
             let name = scenario.name;
             if let Some(crash) =
                 result.as_ref().err().and_then(|error| error.downcast_ref::<Crash>())
             {
                 println!("vm: {name}: {crash}: an emulator's defect, so it runs once more");
-                result = one(options, scenario, image, programs);
+                result = one(options, scenario, &images[scenario.release], programs);
             }
             let seconds = start.elapsed().as_secs();
             match result {

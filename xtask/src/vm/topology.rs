@@ -3,11 +3,15 @@
 //! Every slot is a PCI Express root port, so what sits in it has an IOMMU group of its own. Ports exist
 //! whether a card is plugged in or not; slot N is always bus N.
 
+use std::path::Path;
+
 /// A computer: its board and its cards.
 #[derive(Debug, Clone)]
 pub struct Machine {
     /// QEMU's IOMMU device; none when the firmware has it switched off.
     pub iommu: Option<&'static str>,
+    /// Firmware instead of the BIOS.
+    pub firmware: Option<&'static str>,
     /// QEMU's processor model.
     pub cpu: &'static str,
     /// Number of CPUs, all in one socket.
@@ -20,6 +24,8 @@ pub struct Machine {
     pub memory: u32,
     /// Slot 1 is the first.
     slots: Vec<Option<Card>>,
+    /// Raw images of disks besides the one it boots from.
+    more: Vec<String>,
 }
 
 /// A card, or what the board itself brings.
@@ -41,6 +47,8 @@ pub enum Card {
     Audio(u8),
     /// The virtio disk that the machine boots from.
     BootDisk,
+    /// Another virtio disk; its number is in its serial number, `more0`.
+    OtherDisk(u8),
 }
 
 impl Machine {
@@ -62,13 +70,23 @@ impl Machine {
         slots.push(None);
         Self {
             iommu: Some("intel-iommu,intremap=on,caching-mode=on"),
+            firmware: None,
             cpu: "Nehalem,+pdpe1gb,+rdtscp",
             cpus: 4,
             threads: 1,
             ps2: false,
             memory: 6144,
             slots,
+            more: Vec::new(),
         }
+    }
+
+    /// Plugs another disk into a slot after all others.
+    pub fn with_disk(mut self, image: &Path) -> Self {
+        let number = u8::try_from(self.more.len()).unwrap_or(u8::MAX);
+        self.more.push(image.display().to_string());
+        self.slots.push(Some(Card::OtherDisk(number)));
+        self
     }
 
     /// Moves the card in one slot to another; what was there takes its place.
@@ -102,10 +120,17 @@ impl Machine {
         let (cpus, threads) = (self.cpus, self.threads);
         add("-smp", format!("{cpus},sockets=1,cores={},threads={threads}", cpus / threads));
         add("-m", self.memory.to_string());
+        if let Some(firmware) = self.firmware {
+            add("-bios", firmware.into());
+        }
         if let Some(iommu) = self.iommu {
             add("-device", iommu.into());
         }
         add("-drive", format!("if=none,id=boot,format=raw,cache=unsafe,file={disk}"));
+        for (number, image) in self.more.iter().enumerate() {
+            let drive = format!("if=none,id=more{number},format=raw,cache=unsafe,file={image}");
+            add("-drive", drive);
+        }
         for (slot, card) in (1..).zip(&self.slots) {
             // Devices 1 to 0x1e of bus 0; the firmware numbers buses in this order.
             let port =
@@ -156,6 +181,9 @@ impl Card {
             // 1 is first: QEMU gives 0 to a kernel that it boots itself.
             Self::BootDisk => {
                 vec![device(format!("virtio-blk-pci,drive=boot,bootindex=1,{place}"))]
+            }
+            Self::OtherDisk(n) => {
+                vec![device(format!("virtio-blk-pci,drive=more{n},serial=more{n},{place}"))]
             }
         }
     }

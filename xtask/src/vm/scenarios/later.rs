@@ -13,7 +13,40 @@ pub fn run(rig: &mut Rig<'_>) -> Result<()> {
     a.ok("deploy-vfio multiboot last --yes")?;
     let disk = a.power_off()?;
     moved(rig.boot_disk(&Machine::a().swap(1, 9), rig.branch(&disk, "moved")?)?)?;
-    new_kernel(rig.boot_disk(&Machine::a(), disk)?)
+    let mut a = rig.boot_disk(&Machine::a(), disk)?;
+    lacking_kernel(&mut a)?;
+    new_kernel(a)
+}
+
+/// A kernel without vfio-pci comes: it is told before the reboot, and our entries stay with the old one.
+fn lacking_kernel(a: &mut Guest) -> Result<()> {
+    let old = a.ok("uname -r")?;
+    let new = named_like(&old, "lacking", "8")?;
+    a.ok(&format!(
+        "cp /boot/vmlinuz-{old} /boot/vmlinuz-{new} && cp /boot/config-{old} /boot/config-{new} && \
+         cp -al /lib/modules/{old} /lib/modules/{new} && rm -r /lib/modules/{new}/kernel/drivers/vfio \
+         && depmod {new}"
+    ))?;
+    let said = a.ok(&format!("update-initramfs -c -k {new} && update-grub"))?;
+    ensure!(said.contains(&format!("the initramfs of Linux {new} lacks vfio-pci")), "{said}");
+    let entry = entry_of(a, Card::SecondVga)?;
+    let menu = a.grub_menu()?;
+    let top = menu.iter().find(|e| e.id == entry);
+    ensure!(top.is_some_and(|e| e.linux.contains(&old)), "{entry} does not boot {old}: {menu:?}");
+    let said = a.fails("deploy-vfio status", 1)?;
+    ensure!(said.contains(&format!("update-initramfs -u -k {new}")), "{said}");
+    a.ok("deploy-vfio verify")?;
+    a.ok(&format!("update-initramfs -d -k {new}; rm -r /boot/*-{new} /lib/modules/{new}"))?;
+    a.ok("deploy-vfio status")?;
+    Ok(())
+}
+
+/// A name that sorts after this kernel's.
+fn named_like(old: &str, how: &str, digit: &str) -> Result<String> {
+    let name = format!("-{how}-amd64");
+    let new = old.replacen("-amd64", &name, 1).replacen("6.1.0-", &format!("6.1.0-{digit}"), 1);
+    ensure!(new != old, "no name for a newer kernel than {old}");
+    Ok(new)
 }
 
 /// The card that was bound sits in another slot: the boot goes on and nothing wrong is bound.
@@ -33,8 +66,7 @@ fn moved(mut a: Guest) -> Result<()> {
 /// the scenario's gives its initramfs both.
 fn new_kernel(mut a: Guest) -> Result<()> {
     let old = a.ok("uname -r")?;
-    let new = old.replacen("-amd64", "-later-amd64", 1).replacen("6.1.0-", "6.1.0-9", 1);
-    ensure!(new != old, "no name for a newer kernel than {old}");
+    let new = named_like(&old, "later", "9")?;
     a.ok(&format!(
         "cp /boot/vmlinuz-{old} /boot/vmlinuz-{new} && cp /boot/config-{old} /boot/config-{new} && \
          cp -al /lib/modules/{old} /lib/modules/{new} && depmod {new}"

@@ -52,7 +52,8 @@ pub fn run(rig: &mut Rig<'_>) -> Result<()> {
 /// without its disk: each is followed by the normal entry.
 pub fn others(rig: &mut Rig<'_>) -> Result<()> {
     let a = rig.boot(&Machine::a())?;
-    let mut a = failing(rig, a, "rdinit=/usr/bin/cat", "Run /usr/bin/cat as init", false)?;
+    let mut a =
+        failing(rig, a, "rdinit=/usr/bin/cat ignore_loglevel", "Run /usr/bin/cat as init", false)?;
     says(&mut a, 1, "it came to no verdict")?;
     normal(&mut a)?;
 
@@ -68,6 +69,29 @@ pub fn others(rig: &mut Rig<'_>) -> Result<()> {
     a.reboot()?;
     says(&mut a, 1, &format!("the host's card {card} has no driver"))?;
     normal(&mut a)?;
+    a.power_off()?;
+    Ok(())
+}
+
+/// A setup without a menu proves itself as an entry more, and is in the normal entry from then on.
+pub fn fixed(rig: &mut Rig<'_>) -> Result<()> {
+    let mut a = rig.boot(&Machine::a())?;
+    let etc = a.etc_fingerprint()?;
+    a.ok("deploy-vfio static grub --trial --yes")?;
+    says(&mut a, 0, "is tried at the next boot")?;
+    a.reboot()?;
+    ensure!(a.cmdline()?.contains("deploy_vfio.trial=1"), "the trial was not taken");
+    drivers(&mut a, Some(Card::BootVga), &[Card::SecondVga])?;
+    judged(&mut a)?;
+    a.ok("! test -e /etc/grub.d/45_deploy-vfio")?;
+    a.reboot()?;
+    let line = a.cmdline()?;
+    ensure!(line.contains("deploy_vfio.bind="), "the normal entry started with {line}");
+    ensure!(!line.contains("deploy_vfio.trial"), "started with {line}");
+    drivers(&mut a, Some(Card::BootVga), &[Card::SecondVga])?;
+    a.ok("deploy-vfio status && deploy-vfio undo --all --yes")?;
+    let now = a.etc_fingerprint()?;
+    ensure!(now == etc, "undo left /etc different:\n{}", difference(&etc, &now));
     a.power_off()?;
     Ok(())
 }

@@ -1,0 +1,116 @@
+//! Other systems: the same proof on other releases, layouts of the disk, firmware and IOMMUs.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+
+use super::checks::{drivers, untouched};
+use crate::vm::disk::Disk;
+use crate::vm::facts::difference;
+use crate::vm::guest::Guest;
+use crate::vm::rig::Rig;
+use crate::vm::topology::{Card, Machine};
+
+/// A partition for `/boot` and one for the rest.
+const BIOS: &str = "label: dos\nstart=2048, size=1048576, type=83, bootable\ntype=83\n";
+/// The firmware's partition and one for the rest.
+const UEFI: &str = "label: gpt\nsize=262144, type=U\ntype=L\n";
+
+/// Firmware for machines without a BIOS.
+const OVMF: &str = "/usr/share/ovmf/OVMF.fd";
+
+/// The main job: every byte of it comes back.
+fn proves(mut a: Guest) -> Result<Disk> {
+    let etc = a.etc_fingerprint()?;
+    a.ok("deploy-vfio multiboot last --yes")?;
+    a.ok("deploy-vfio verify")?;
+    a.reboot()?;
+    drivers(&mut a, Some(Card::SecondVga), &[Card::BootVga])?;
+    a.ok("deploy-vfio status")?;
+    a.ok("deploy-vfio undo --all --yes")?;
+    let now = a.etc_fingerprint()?;
+    ensure!(now == etc, "undo left /etc different:\n{}", difference(&etc, &now));
+    a.reboot()?;
+    untouched(&mut a)?;
+    a.power_off()
+}
+
+/// As the release comes, on one ext4 partition.
+pub fn plain(rig: &mut Rig<'_>) -> Result<()> {
+    let a = rig.boot(&Machine::a())?;
+    proves(a).map(drop)
+}
+
+/// On a machine of AMD's.
+pub fn amd(rig: &mut Rig<'_>) -> Result<()> {
+    let mut machine = Machine::a();
+    machine.iommu = Some("amd-iommu,intremap=on");
+    let a = rig.boot(&machine)?;
+    proves(a).map(drop)
+}
+
+/// Without an IOMMU there is nothing to hand over, and nothing is changed.
+pub fn no_iommu(rig: &mut Rig<'_>) -> Result<()> {
+    let mut machine = Machine::a();
+    machine.iommu = None;
+    let mut a = rig.boot(&machine)?;
+    let etc = a.etc_fingerprint()?;
+    for command in ["multiboot last", "static grub", "static file", "groups"] {
+        let said = a.fails(&format!("deploy-vfio {command} --yes"), 6)?;
+        ensure!(said.contains("IOMMU") && said.contains("help:"), "{said}");
+    }
+    let said = a.fails("deploy-vfio doctor", 1)?;
+    ensure!(said.contains("FAIL"), "{said}");
+    let now = a.etc_fingerprint()?;
+    ensure!(now == etc, "a refusal changed /etc:\n{}", difference(&etc, &now));
+    a.power_off()?;
+    Ok(())
+}
+
+/// `/boot` on a partition of its own.
+pub fn separate_boot(rig: &mut Rig<'_>) -> Result<()> {
+    laid_out(rig, "separate-boot", true)
+}
+
+/// Everything on btrfs, below a subvolume.
+pub fn btrfs(rig: &mut Rig<'_>) -> Result<()> {
+    laid_out(rig, "btrfs", false)
+}
+
+/// Everything on a logical volume.
+pub fn lvm(rig: &mut Rig<'_>) -> Result<()> {
+    laid_out(rig, "lvm", false)
+}
+
+/// All but `/boot` encrypted.
+pub fn luks(rig: &mut Rig<'_>) -> Result<()> {
+    laid_out(rig, "luks", true)
+}
+
+/// Started by UEFI.
+pub fn uefi(rig: &mut Rig<'_>) -> Result<()> {
+    ensure!(Path::new(OVMF).exists(), "apt-get install ovmf");
+    laid_out(rig, "uefi", true)
+}
+
+/// Copies the system to a disk with this layout, and proves it there; `trial`: GRUB can write beside its
+/// menu.
+fn laid_out(rig: &mut Rig<'_>, layout: &str, trial: bool) -> Result<()> {
+    let uefi = layout == "uefi";
+    let disk = rig.empty_disk(layout, if uefi { UEFI } else { BIOS })?;
+    let mut a = rig.boot(&Machine::a().with_disk(disk.path()))?;
+    a.write("/root/install-copy", "0755", include_str!("../assets/install-copy"))?;
+    a.ok(&format!("/root/install-copy {layout} /dev/disk/by-id/virtio-more0"))?;
+    a.power_off()?;
+    let mut machine = Machine::a();
+    machine.firmware = uefi.then_some(OVMF);
+    let mut a = rig.boot_disk(&machine, disk)?;
+    if !trial {
+        let etc = a.etc_fingerprint()?;
+        let said = a.fails("deploy-vfio multiboot last --trial --yes", 6)?;
+        ensure!(said.contains("help:"), "{said}");
+        let now = a.etc_fingerprint()?;
+        ensure!(now == etc, "a refusal changed /etc:\n{}", difference(&etc, &now));
+    }
+    proves(a).map(drop)
+}
