@@ -123,7 +123,7 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "rescue",
         about: "a menu and an initramfs emptied in the middle: brought back from a second system",
-        usual: true,
+        usual: false,
         release: USUAL,
         run: rescue::run,
     },
