@@ -7,8 +7,9 @@ use vfio_cli::{Context, Failure, Usage, programs};
 use vfio_core::{
     Address, Root,
     change::{self, Draft},
+    grubenv,
     host::{Machine, trial},
-    layout::{TRIAL, TRIED, VFIO_PCI},
+    layout::{GRUBENV, TRIAL, TRIED, VFIO_PCI},
 };
 use vfio_grub::Entry;
 
@@ -44,6 +45,9 @@ pub struct Trial {
     guests: Vec<String>,
     /// The devices of the default route.
     route: Vec<String>,
+    /// The file in which GRUB notes that it tries it; none where that is its own beside the menu.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    variables: Option<String>,
 }
 
 impl Trial {
@@ -107,12 +111,12 @@ pub(crate) fn plan(
     of: &vfio_iommu::Entry,
 ) -> Result<(), Failure> {
     let root = draft.root();
-    if let Some(why) = trial::unwritable(root)? {
+    let variables = trial::notebook(root)?.map_err(|why| {
         let help =
             ["without `--trial`, `multiboot default` leaves the default as it is: choose the new \
              entry in the menu by hand, and make it the default once it works"];
-        return Err(Usage::refused(format!("nothing can be tried here: {why}"), &help).into());
-    }
+        Usage::refused(format!("nothing can be tried here: {why}"), &help)
+    })?;
     let program = match root.is_host() {
         true => programs::helper(None, PROGRAM)?.path.display().to_string(),
         false => INSTALLED.to_owned(),
@@ -120,7 +124,7 @@ pub(crate) fn plan(
     let before = Draft::new(root);
     let attempt = match Trial::read(&before)? {
         Some(trial) if trial.entry == entry.id => {
-            trial.attempt + u32::from(trial::grub_variable(root, TRIED)?.is_some())
+            trial.attempt + u32::from(grubenv::variable(root, TRIED)?.is_some())
         }
         _ => 1,
     };
@@ -134,6 +138,7 @@ pub(crate) fn plan(
         screen: of.host.is_some_and(|host| machine.displays.connected(host) == Some(true)),
         guests: named(of.bind.iter().map(|(address, ..)| *address).collect()),
         route: named(ways.flat_map(|interface| interface.pci.clone()).collect()),
+        variables: Some(variables).filter(|path| path != GRUBENV),
     };
     let text = toml::to_string(&about)
         .map_err(|error| Usage::refused(format!("cannot write down the trial: {error}"), &[]))?;
@@ -276,6 +281,7 @@ mod tests {
             screen: true,
             guests: vec!["0000:01:00.0".to_owned()],
             route: vec!["0000:00:1f.6".to_owned()],
+            variables: None,
         };
         (machine, trial)
     }

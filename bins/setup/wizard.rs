@@ -171,7 +171,7 @@ impl Wizard<'_> {
         };
         self.cx.say("The boot menu keeps its normal entry, and gets one for each GPU that can");
         self.cx.say("drive the desktop; in it the other devices wait for guests.");
-        let trial = trial::unwritable(self.cx.root())?.is_none();
+        let trial = trial::notebook(self.cx.root())?.is_ok();
         if trial {
             self.cx
                 .say("An entry of ours is tried once, and boots by itself after it proved itself.");

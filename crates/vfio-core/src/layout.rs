@@ -20,6 +20,10 @@ pub const TRIAL_ENTRY: &str = "deploy-vfio-trial";
 pub const TRIAL_WORD: &str = "deploy_vfio.trial";
 /// What GRUB keeps from boot to boot, in a file of 1024 bytes that it writes in place.
 pub const GRUBENV: &str = "boot/grub/grubenv";
+/// Where the firmware's partition is mounted, if it is.
+pub const ESPS: [&str; 3] = ["boot/efi", "efi", "boot"];
+/// The same on the firmware's partition, for a trial where GRUB cannot write the other one.
+pub const ESP_GRUBENV: &str = "EFI/deploy-vfio.grubenv";
 /// GRUB's variable with the id of the entry that is to be tried; empty once that is under way.
 pub const TRIAL_NEXT: &str = "dv_next";
 /// GRUB's variable with the id of the entry whose trial has begun.

@@ -14,6 +14,7 @@ pub mod change;
 mod cmdline;
 mod cpulist;
 mod error;
+pub mod grubenv;
 pub mod host;
 pub mod layout;
 mod root;

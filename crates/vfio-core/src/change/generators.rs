@@ -11,6 +11,7 @@ use crate::{
         Artefact, Rebuild,
         place::{join, resolve, split},
     },
+    grubenv::variables,
     layout::{GRUBENV, TRIAL, TRIAL_ENTRY, TRIAL_NEXT, TRIED, guest},
 };
 
@@ -159,12 +160,13 @@ fn initramfs(root: &Root, tag: &str) -> Result<Vec<Call>> {
 
 /// GRUB's variables with the entry that is to be tried once, or without it.
 fn trial(root: &Root, tag: &str) -> Result<Vec<Call>> {
-    let there = root.exists(GRUBENV)?;
+    let variables = variables(root)?;
+    let there = root.exists(&variables)?;
     let wanted = root.exists(TRIAL)?;
     if !there && !wanted {
         return Ok(Vec::new());
     }
-    let artefact = artefact(root, Rebuild::Trial, GRUBENV, tag)?;
+    let artefact = artefact(root, Rebuild::Trial, &variables, tag)?;
     let staged = format!("/{}", artefact.staged);
     let names = ["grub-editenv", "grub2-editenv"];
     let editor = names.iter().find_map(|name| program(root, name));
@@ -283,10 +285,13 @@ pub(crate) fn by_hand(root: &Root, what: Rebuild) -> Vec<String> {
             "mkinitcpio -P".to_owned()
         }
         Rebuild::Initramfs => "update-initramfs -u -k all".to_owned(),
-        Rebuild::Trial if root.exists(TRIAL).unwrap_or(false) => {
-            format!("grub-editenv /{GRUBENV} set {TRIAL_NEXT}={TRIAL_ENTRY}")
+        Rebuild::Trial => {
+            let file = variables(root).unwrap_or_else(|_| GRUBENV.to_owned());
+            match root.exists(TRIAL).unwrap_or(false) {
+                true => format!("grub-editenv /{file} set {TRIAL_NEXT}={TRIAL_ENTRY}"),
+                false => format!("grub-editenv /{file} unset {TRIAL_NEXT}"),
+            }
         }
-        Rebuild::Trial => format!("grub-editenv /{GRUBENV} unset {TRIAL_NEXT}"),
         Rebuild::BootMenu if has("grub2-mkconfig") && !has("update-grub") => {
             "grub2-mkconfig -o /boot/grub2/grub.cfg".to_owned()
         }

@@ -31,7 +31,7 @@ mod shared;
 mod snapshot;
 mod storage;
 #[cfg(test)]
-mod tree;
+pub(crate) mod tree;
 pub mod trial;
 mod unfit;
 mod user;

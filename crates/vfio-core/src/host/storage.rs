@@ -95,6 +95,13 @@ pub(super) struct Mount {
     source: String,
 }
 
+impl Mount {
+    /// Whether it is mounted at the directory `path`, and not above it.
+    pub(super) fn is_at(&self, path: &str) -> bool {
+        self.point.trim_matches('/') == path
+    }
+}
+
 /// What is mounted where the directory `path` is; `None` when nobody can say.
 pub(super) fn mount_of(root: &Root, path: &str) -> Result<Option<Mount>> {
     let above = |mount: &Mount| {

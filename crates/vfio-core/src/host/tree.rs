@@ -6,29 +6,29 @@ use std::{fs, os::unix::fs::symlink, path::PathBuf};
 use crate::Root;
 
 /// A tree that is removed when it is dropped.
-pub(super) struct Tree(tempfile::TempDir);
+pub(crate) struct Tree(tempfile::TempDir);
 
 impl Tree {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    pub(super) fn file(self, path: &str, content: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn file(self, path: &str, content: impl AsRef<[u8]>) -> Self {
         fs::write(self.place(path), content).unwrap();
         self
     }
 
-    pub(super) fn link(self, path: &str, target: &str) -> Self {
+    pub(crate) fn link(self, path: &str, target: &str) -> Self {
         symlink(target, self.place(path)).unwrap();
         self
     }
 
-    pub(super) fn dir(self, path: &str) -> Self {
+    pub(crate) fn dir(self, path: &str) -> Self {
         fs::create_dir_all(self.place(path)).unwrap();
         self
     }
 
-    pub(super) fn root(&self) -> Root {
+    pub(crate) fn root(&self) -> Root {
         Root::open(self.0.path()).unwrap()
     }
 

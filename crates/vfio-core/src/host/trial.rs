@@ -1,38 +1,44 @@
 //! An entry that is tried at one boot: what GRUB's variables and our notes say of it.
 //!
 //! GRUB takes the entry only after it has noted that it does (`save_env`), so a boot that hangs,
-//! panics or stays dark is followed by one of the earlier default, whatever ends it. Where it cannot
-//! note that, nothing is tried: [`unwritable`].
-//!
-//! Source: GRUB's manual, "The GRUB environment block": a file of 1024 bytes that GRUB writes in
-//! place, block by block.
+//! panics or stays dark is followed by one of the earlier default, whatever ends it. It notes that
+//! beside its menu, or else on the firmware's partition; where it can do neither, nothing is tried:
+//! [`notebook`].
 
 use crate::{
     Cmdline, Result, Root,
+    grubenv::{value, variable},
     host::{Finding, storage},
-    layout::{GRUBENV, TRIAL, TRIAL_NEXT, TRIAL_WORD, TRIED, VERDICT},
+    layout::{ESP_GRUBENV, ESPS, GRUBENV, TRIAL, TRIAL_NEXT, TRIAL_WORD, TRIED, VERDICT},
 };
 
-/// The value of a variable of GRUB's; `None` when it is not set, or empty.
-pub fn grub_variable(root: &Root, name: &str) -> Result<Option<String>> {
-    let text = root.bytes(GRUBENV)?.unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-    Ok(value.filter(|value| !value.is_empty()).map(str::to_owned))
+/// The file in which GRUB can note that it tries an entry: the one beside its menu, where it can write
+/// that or nobody can say, or one on the firmware's partition; why there is none, if there is none.
+pub fn notebook(root: &Root) -> Result<Result<String, String>> {
+    let Some(why) = unwritable(root, "boot/grub")? else { return Ok(Ok(GRUBENV.to_owned())) };
+    for esp in ESPS {
+        let mount = storage::mount_of(root, &format!("/{esp}"))?;
+        let fits = mount.is_some_and(|mount| mount.is_at(esp) && mount.kind == "vfat");
+        let (dir, _) = ESP_GRUBENV.rsplit_once('/').unwrap_or_default();
+        if fits && unwritable(root, esp)?.is_none() && root.exists(&format!("{esp}/{dir}"))? {
+            return Ok(Ok(format!("{esp}/{ESP_GRUBENV}")));
+        }
+    }
+    Ok(Err(format!("{why}, and the firmware's partition is not mounted at /boot/efi or /efi")))
 }
 
-/// Why GRUB could not note that it tries an entry; `None` where it can, or where nobody can say.
+/// Why GRUB could not write a file in `dir`; `None` where it can, or where nobody can say.
 ///
 /// It cannot on file systems that move what is written (btrfs, ZFS), nor through LVM and RAID.
-pub fn unwritable(root: &Root) -> Result<Option<String>> {
-    let Some(mount) = storage::mount_of(root, "/boot/grub")? else { return Ok(None) };
+fn unwritable(root: &Root, dir: &str) -> Result<Option<String>> {
+    let Some(mount) = storage::mount_of(root, &format!("/{dir}"))? else { return Ok(None) };
     let writable = ["ext2", "ext3", "ext4", "xfs", "vfat"];
     if !writable.contains(&mount.kind.as_str()) {
-        return Ok(Some(format!("/boot/grub is on {}, which GRUB does not write to", mount.kind)));
+        return Ok(Some(format!("/{dir} is on {}, which GRUB does not write to", mount.kind)));
     }
     for (kind, name) in [("dm", "LVM or an encrypted disk"), ("md", "RAID")] {
         if root.exists(&format!("sys/dev/block/{}/{kind}", mount.number))? {
-            return Ok(Some(format!("/boot/grub is on {name}, which GRUB does not write to")));
+            return Ok(Some(format!("/{dir} is on {name}, which GRUB does not write to")));
         }
     }
     Ok(None)
@@ -60,17 +66,13 @@ pub enum Progress {
 /// The entry that is tried and how far that got; `None` when nothing is.
 pub fn progress(root: &Root, line: &Cmdline) -> Result<Option<(String, Progress)>> {
     let Some(text) = root.text(TRIAL)? else { return Ok(None) };
-    let value = |key: &str| {
-        let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "));
-        value.map(|value| value.trim_matches('"').to_owned())
-    };
-    let entry = value("entry").unwrap_or_default();
+    let entry = value(&text, "entry").unwrap_or_default();
     let progress = if line.values(TRIAL_WORD).next().is_some() {
         Progress::Runs
-    } else if grub_variable(root, TRIAL_NEXT)?.is_some() {
+    } else if variable(root, TRIAL_NEXT)?.is_some() {
         Progress::Waits
-    } else if grub_variable(root, TRIED)?.is_some() {
-        let attempt = format!("attempt={}", value("attempt").unwrap_or_default());
+    } else if variable(root, TRIED)?.is_some() {
+        let attempt = format!("attempt={}", value(&text, "attempt").unwrap_or_default());
         // The notes of an earlier attempt say nothing about this one.
         let verdict = root.text(VERDICT).ok().flatten().unwrap_or_default();
         let mut lines = verdict.lines();
@@ -123,16 +125,6 @@ mod tests {
     }
 
     #[test]
-    fn grub_s_variables_are_read_and_the_padding_is_none() {
-        let tree = Tree::new().file(GRUBENV, env("saved_entry=a b\ndv_next=\ndv_tried=x\n"));
-        let root = tree.root();
-        assert_eq!(grub_variable(&root, "saved_entry").unwrap().as_deref(), Some("a b"));
-        assert_eq!(grub_variable(&root, "dv_next").unwrap(), None);
-        assert_eq!(grub_variable(&root, "saved").unwrap(), None);
-        assert_eq!(grub_variable(&Root::empty(), "x").unwrap(), None);
-    }
-
-    #[test]
     fn where_grub_cannot_write_is_told() {
         for (line, block, told) in [
             ("24 1 8:1 / / rw - ext4 /dev/sda1 rw", "", None),
@@ -154,11 +146,30 @@ mod tests {
             if !block.is_empty() {
                 tree = tree.file(&format!("sys/dev/block/{block}"), "x");
             }
-            let why = unwritable(&tree.root()).unwrap();
+            let why = notebook(&tree.root()).unwrap().err();
             assert_eq!(why.is_some(), told.is_some(), "{line}: {why:?}");
             assert!(why.unwrap_or_default().contains(told.unwrap_or_default()), "{line}");
         }
-        assert_eq!(unwritable(&Root::empty()).unwrap(), None);
+        assert_eq!(notebook(&Root::empty()).unwrap().as_deref(), Ok(GRUBENV));
+    }
+
+    #[test]
+    fn the_firmware_s_partition_serves_where_the_menu_s_does_not() {
+        const ROOT: &str = "24 1 0:30 / / rw - btrfs /dev/sda2 rw";
+        for (esp, made, served) in [
+            ("8:1 / /boot/efi rw - vfat /dev/sda1 rw", "boot/efi/EFI/x", Some("boot/efi")),
+            ("8:1 / /efi rw - vfat /dev/sda1 rw", "efi/EFI/x", Some("efi")),
+            ("8:1 / /boot/efi rw - vfat /dev/sda1 rw", "boot/efi/x", None),
+            ("8:1 / /boot/efi rw - exfat /dev/sda1 rw", "boot/efi/EFI/x", None),
+            ("9:0 / /boot/efi rw - vfat /dev/md0 rw", "boot/efi/EFI/x", None),
+            ("8:1 / /boot/efi/x rw - vfat /dev/sda1 rw", "boot/efi/EFI/x", None),
+        ] {
+            let mounts = format!("{ROOT}\n25 24 {esp}\n");
+            let tree = Tree::new().file("proc/self/mountinfo", mounts).file(made, "");
+            let tree = tree.file("sys/dev/block/9:0/md/level", "raid1");
+            let path = served.map(|esp| format!("{esp}/{ESP_GRUBENV}"));
+            assert_eq!(notebook(&tree.root()).unwrap().ok(), path, "{esp} {made}");
+        }
     }
 
     #[test]

@@ -191,6 +191,13 @@ pub const ALL: &[Scenario] = &[
         run: systems::uefi,
     },
     Scenario {
+        name: "esp",
+        about: "UEFI and btrfs: GRUB notes on the firmware's partition what it tries",
+        usual: false,
+        release: USUAL,
+        run: systems::esp,
+    },
+    Scenario {
         name: "amd-iommu",
         about: "an IOMMU of AMD's",
         usual: false,

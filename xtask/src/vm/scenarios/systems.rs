@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 
 use super::checks::{drivers, untouched};
+use super::trial;
 use crate::vm::disk::Disk;
 use crate::vm::facts::difference;
 use crate::vm::guest::Guest;
@@ -93,17 +94,19 @@ pub fn uefi(rig: &mut Rig<'_>) -> Result<()> {
     laid_out(rig, "uefi", true)
 }
 
+/// Started by UEFI, everything else on btrfs: what is tried is noted on the firmware's partition.
+pub fn esp(rig: &mut Rig<'_>) -> Result<()> {
+    ensure!(Path::new(OVMF).exists(), "apt-get install ovmf");
+    let (machine, disk) = copy(rig, "uefi-btrfs")?;
+    let mut a = rig.boot_disk(&machine, disk)?;
+    trial::proves_and_panics(&mut a)?;
+    a.power_off().map(drop)
+}
+
 /// Copies the system to a disk with this layout, and proves it there; `trial`: GRUB can write beside its
 /// menu.
 fn laid_out(rig: &mut Rig<'_>, layout: &str, trial: bool) -> Result<()> {
-    let uefi = layout == "uefi";
-    let disk = rig.empty_disk(layout, if uefi { UEFI } else { BIOS })?;
-    let mut a = rig.boot(&Machine::a().with_disk(disk.path()))?;
-    a.write("/root/install-copy", "0755", include_str!("../assets/install-copy"))?;
-    a.ok(&format!("/root/install-copy {layout} /dev/disk/by-id/virtio-more0"))?;
-    a.power_off()?;
-    let mut machine = Machine::a();
-    machine.firmware = uefi.then_some(OVMF);
+    let (machine, disk) = copy(rig, layout)?;
     let mut a = rig.boot_disk(&machine, disk)?;
     if !trial {
         let etc = a.etc_fingerprint()?;
@@ -113,4 +116,17 @@ fn laid_out(rig: &mut Rig<'_>, layout: &str, trial: bool) -> Result<()> {
         ensure!(now == etc, "a refusal changed /etc:\n{}", difference(&etc, &now));
     }
     proves(a).map(drop)
+}
+
+/// The system on a disk with this layout, and the machine that boots from it.
+fn copy(rig: &mut Rig<'_>, layout: &str) -> Result<(Machine, Disk)> {
+    let uefi = layout.starts_with("uefi");
+    let disk = rig.empty_disk(layout, if uefi { UEFI } else { BIOS })?;
+    let mut a = rig.boot(&Machine::a().with_disk(disk.path()))?;
+    a.write("/root/install-copy", "0755", include_str!("../assets/install-copy"))?;
+    a.ok(&format!("/root/install-copy {layout} /dev/disk/by-id/virtio-more0"))?;
+    a.power_off()?;
+    let mut machine = Machine::a();
+    machine.firmware = uefi.then_some(OVMF);
+    Ok((machine, disk))
 }

@@ -9,6 +9,8 @@
     reason = "a test makes its own trees, runs the real shell and says what it skips"
 )]
 
+mod trial;
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -17,7 +19,7 @@ use std::process::{Command, Output, Stdio};
 
 use vfio_core::{Root, change::Draft};
 
-const SCRIPT: &str = include_str!("../assets/45_deploy-vfio");
+const SCRIPT: &str = include_str!("../../assets/45_deploy-vfio");
 
 /// Debian 12's output for three kernels and Linux 6.1.0-10, whose initrd is missing, in an order
 /// that is not the right one.
@@ -432,34 +434,6 @@ fn what_grub_cannot_read_is_left_out() {
     assert!(
         warnings.ends_with("deploy-vfio: deploy-vfio-a: GRUB cannot read the result; no entry\n")
     );
-}
-
-#[test]
-fn what_is_on_trial_is_taken_once_and_only_where_that_can_be_noted() {
-    let tree = Tree::new();
-    tree.write("deploy-vfio/trial.toml", "entry = \"deploy-vfio-x\"\n");
-    assert_eq!(tree.run(&[]).0, "", "nothing is tried without an entry");
-    tree.entry("deploy-vfio-trial", ONE);
-    let (menu, _) = tree.run(&[]);
-    let script = menu.rsplit_once("}\n").unwrap().1;
-    // The variable is cleared before the entry is taken, and it is not taken where that fails.
-    assert_eq!(
-        script,
-        "if [ -n \"${dv_next}\" ]; then\n  set dv_tried=\"${dv_next}\"\n  set dv_next=\n  \
-         if save_env dv_next dv_tried; then\n    set default=\"${dv_tried}\"\n  fi\nfi\n"
-    );
-    fs::remove_file(tree.etc.join("deploy-vfio/trial.toml")).unwrap();
-    assert!(!tree.run(&[]).0.contains("dv_next"));
-}
-
-#[test]
-fn an_entry_on_trial_does_not_become_the_default_by_being_started() {
-    let tree = Tree::new();
-    tree.entry("deploy-vfio-0000:01:00.0", ONE);
-    tree.entry("deploy-vfio-trial", ONE);
-    let (menu, _) = tree.run(&[("GRUB_SAVEDEFAULT", "true")]);
-    let (before, trial) = menu.split_once("'deploy-vfio-trial' {").unwrap();
-    assert!(before.contains("savedefault") && !trial.contains("savedefault"), "{menu}");
 }
 
 /// The hook beside it notes kernels whose initramfs would bind nothing.
