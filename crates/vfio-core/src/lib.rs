@@ -16,6 +16,7 @@ mod cpulist;
 mod error;
 pub mod grubenv;
 pub mod host;
+mod initramfs;
 pub mod layout;
 mod root;
 

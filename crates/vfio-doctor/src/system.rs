@@ -45,7 +45,7 @@ fn initramfs(patient: &Patient<'_>) -> Check {
     };
     match patient.machine.boot.initramfs {
         Initramfs::InitramfsTools => Check::pass(INITRAMFS, "initramfs-tools builds it"),
-        Initramfs::Dracut => not("dracut"),
+        Initramfs::Dracut => Check::pass(INITRAMFS, "dracut builds it"),
         Initramfs::Mkinitcpio => not("mkinitcpio"),
         Initramfs::Unknown => not("nothing that is known"),
     }

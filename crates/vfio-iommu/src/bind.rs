@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use vfio_core::{
     CMDLINE_MAX_LEN, Cmdline,
     change::Draft,
-    host::{Initramfs, Kernel, Machine, Vendor},
+    host::{Kernel, Machine, Vendor},
     layout::ENTRIES_D,
 };
 
@@ -17,16 +17,13 @@ use crate::{
     Entry, Error,
     file::{self, MODPROBE},
     roles::is_intel_graphics,
+    scripts,
 };
 
 /// The IOMMU's kernel parameters, for every entry alike.
 pub const FRAGMENT: &str = "etc/deploy-vfio/cmdline.d/10-iommu.conf";
 /// The kernel parameters of a setup without a menu, for the normal entry.
 pub const FIXED: &str = "etc/deploy-vfio/cmdline.d/15-static.conf";
-const SCRIPT: &str = "etc/initramfs-tools/scripts/init-top/deploy-vfio";
-const HOOK: &str = "etc/initramfs-tools/hooks/deploy-vfio";
-/// Looks at every initramfs that is made later.
-const GUARD: &str = "etc/initramfs/post-update.d/deploy-vfio";
 
 /// Keeps the firmware's framebuffer off every display.
 const FRAMEBUFFER: &str = "initcall_blacklist=sysfb_init";
@@ -116,7 +113,7 @@ pub fn bind(
     entries: &[Entry],
     how: Binding,
 ) -> Result<(), Error> {
-    supported(machine)?;
+    scripts::supported(machine)?;
     for entry in entries {
         arguments(entry, how, machine)?;
     }
@@ -125,13 +122,14 @@ pub fn bind(
     }
     remove_fixed(draft)?;
     switch_iommu_on(draft, machine, entries)?;
-    write_scripts(draft)
+    scripts::write(draft, machine)
 }
 
 /// Takes away all that [`bind`] writes, but for what a setup without a menu uses as well.
 pub fn unbind(draft: &mut Draft<'_>) -> Result<(), Error> {
     if !is_fixed(draft)? {
-        [FRAGMENT, SCRIPT, HOOK, GUARD].into_iter().for_each(|path| draft.remove(path));
+        draft.remove(FRAGMENT);
+        scripts::remove(draft);
     }
     Ok(())
 }
@@ -150,13 +148,13 @@ pub fn bind_by_parameters(
     entry: &Entry,
     how: Binding,
 ) -> Result<(), Error> {
-    supported(machine)?;
+    scripts::supported(machine)?;
     let mut words = arguments(entry, how, machine)?.always;
     words.extend(&framebuffer(draft, machine, entry));
     remove_fixed(draft)?;
     switch_iommu_on(draft, machine, std::slice::from_ref(entry))?;
     write_fixed(draft, entry, &words)?;
-    write_scripts(draft)
+    scripts::write(draft, machine)
 }
 
 /// Writes the parameters of a setup without a menu, or takes them away when there are none.
@@ -198,7 +196,8 @@ pub fn is_fixed(draft: &Draft<'_>) -> Result<bool, Error> {
 pub fn unbind_fixed(draft: &mut Draft<'_>) -> Result<(), Error> {
     remove_fixed(draft)?;
     if draft.names(ENTRIES_D)?.is_empty() {
-        [FRAGMENT, SCRIPT, HOOK, GUARD].into_iter().for_each(|path| draft.remove(path));
+        draft.remove(FRAGMENT);
+        scripts::remove(draft);
     }
     Ok(())
 }
@@ -223,35 +222,6 @@ pub(crate) fn switch_iommu_on(
         draft.write(FRAGMENT, text)?;
     }
     Ok(())
-}
-
-fn write_scripts(draft: &mut Draft<'_>) -> Result<(), Error> {
-    draft.write_executable(SCRIPT, include_str!("../assets/init-top-deploy-vfio"))?;
-    draft.write_executable(HOOK, include_str!("../assets/initramfs-hook-deploy-vfio"))?;
-    draft.write_executable(GUARD, include_str!("../assets/post-update-deploy-vfio"))?;
-    Ok(())
-}
-
-/// Removes the script that binds by parameters.
-pub(crate) fn remove_scripts(draft: &mut Draft<'_>) {
-    [SCRIPT, HOOK, GUARD].into_iter().for_each(|path| draft.remove(path));
-}
-
-pub(crate) fn supported(machine: &Machine) -> Result<(), Error> {
-    let what = match machine.boot.initramfs {
-        Initramfs::InitramfsTools => return Ok(()),
-        Initramfs::Dracut => "dracut builds the initial RAM file system here",
-        Initramfs::Mkinitcpio => "mkinitcpio builds the initial RAM file system here",
-        Initramfs::Unknown => "nothing known builds the initial RAM file system here",
-    };
-    Err(vfio_core::Error::Refused {
-        what: "devices cannot be bound at boot on this system".to_owned(),
-        because: vec![what.to_owned()],
-        help: vec![
-            "initramfs-tools (Debian, Ubuntu and their kin) is what is supported".to_owned(),
-        ],
-    }
-    .into())
 }
 
 /// `intel_iommu=on` where it does something: AMD's driver is on by itself, and `amd_iommu=on`

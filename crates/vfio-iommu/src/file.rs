@@ -22,8 +22,9 @@ pub use vfio_core::layout::MODPROBE;
 
 use crate::{
     Entry, Error,
-    bind::{framebuffer, ids, remove_scripts, supported, switch_iommu_on, write_fixed},
+    bind::{framebuffer, ids, switch_iommu_on, write_fixed},
     modprobe::{conflicts, plain},
+    scripts,
 };
 
 /// Modules that the system loads while it starts.
@@ -50,7 +51,7 @@ pub fn bind_by_file(
     entry: &Entry,
     blacklist: bool,
 ) -> Result<(), Error> {
-    supported(machine)?;
+    scripts::supports_files(machine)?;
     let ids = ids(entry, machine).map_err(Error::by_file)?;
     let modules = modules(machine)?;
     let rivals = rivals(machine, entry)?;
@@ -59,7 +60,7 @@ pub fn bind_by_file(
     let banned = if blacklist { banned(draft, machine, entry, &rivals)? } else { Vec::new() };
     let words = framebuffer(draft, machine, entry);
     write_fixed(draft, entry, &words)?;
-    remove_scripts(draft);
+    scripts::remove(draft);
     switch_iommu_on(draft, machine, std::slice::from_ref(entry))?;
     draft.write(MODPROBE, text(entry, &ids, &rivals, &banned))?;
     let lines: String = modules.iter().map(|module| format!("{module}\n")).collect();

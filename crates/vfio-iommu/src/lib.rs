@@ -37,6 +37,7 @@ mod passphrase;
 mod protect;
 mod reason;
 mod roles;
+mod scripts;
 mod select;
 mod selection;
 

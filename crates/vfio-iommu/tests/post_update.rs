@@ -90,3 +90,28 @@ fn nothing_is_said_where_nothing_is_deployed_or_known() {
     assert_eq!(tree.made(""), "");
     assert!(!tree.at("var/lib/deploy-vfio/unfit").exists());
 }
+
+/// dracut has no hooks of its own; those of kernels run after it.
+#[test]
+fn a_kernel_s_hook_looks_at_what_dracut_made() {
+    let tree = Tree::new();
+    let hook = "etc/kernel/postinst.d/zy-deploy-vfio";
+    fs::create_dir_all(tree.at("etc/kernel/postinst.d")).unwrap();
+    fs::create_dir_all(tree.at("usr/lib/dracut/modules.d/90deploy-vfio")).unwrap();
+    fs::write(tree.at("usr/lib/dracut/modules.d/90deploy-vfio/bind"), "").unwrap();
+    fs::remove_dir_all(tree.at("etc/initramfs-tools")).unwrap();
+    fs::remove_file(tree.at("bin/lsinitramfs")).unwrap();
+    tree.program(
+        "bin/lsinitrd",
+        "#!/bin/sh\nsed 's,^,-rw-r--r-- 1 root root 9 Jan 1 1970 ,' \"$1\"\n",
+    );
+    tree.program(hook, SCRIPT);
+    for (list, noted) in [("usr/bin/true\n", true), (WHOLE, false)] {
+        fs::write(tree.at("boot/initrd.img-6.1.0-9-amd64"), list).unwrap();
+        let path = format!("{}:/usr/bin:/bin", tree.at("bin").display());
+        let mut command = Command::new("/bin/sh");
+        command.arg(tree.at(hook)).args(["6.1.0-9-amd64", "/boot/vmlinuz-6.1.0-9-amd64"]);
+        assert!(command.env_clear().env("PATH", path).status().unwrap().success());
+        assert_eq!(tree.at(NOTE).exists(), noted, "{list}");
+    }
+}

@@ -50,7 +50,7 @@ const PACKAGES: &[&str] = &[
 ];
 
 /// Packages that a scenario installs: they would change what all others see.
-const AT_HAND: &[&str] = &["systemd-zram-generator"];
+const AT_HAND: &[&str] = &["systemd-zram-generator", "dracut", "dracut-core", "kpartx"];
 
 /// What other layouts of the disk need, with what that needs, in `/root/layouts`.
 const LAYOUTS: &[&str] =

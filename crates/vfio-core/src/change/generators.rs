@@ -12,6 +12,7 @@ use crate::{
         place::{join, resolve, split},
     },
     grubenv::variables,
+    initramfs::Initramfs,
     layout::{GRUBENV, TRIAL, TRIAL_ENTRY, TRIAL_NEXT, TRIED, guest},
 };
 
@@ -134,7 +135,7 @@ fn initramfs(root: &Root, tag: &str) -> Result<Vec<Call>> {
     if images.is_empty() {
         return Ok(Vec::new());
     }
-    let found = NAMES.iter().find_map(|name| Some((*name, program(root, name)?)));
+    let found = Initramfs::of(root).program().and_then(|name| Some((name, program(root, name)?)));
     let (name, program) =
         found.ok_or_else(|| missing("no program builds an initramfs here", &NAMES))?;
     let call = |(version, path): (String, String)| {
@@ -278,7 +279,7 @@ pub(crate) fn by_hand(root: &Root, what: Rebuild) -> Vec<String> {
         Rebuild::Hooks => format!("systemctl try-reload-or-restart {}", DAEMONS.join(" ")),
         Rebuild::Guests if !root.is_host() => return Vec::new(),
         Rebuild::Guests => format!("systemctl try-restart {}", DAEMONS.join(" ")),
-        Rebuild::Initramfs if has("dracut") && !has("update-initramfs") => {
+        Rebuild::Initramfs if Initramfs::of(root) == Initramfs::Dracut => {
             "dracut --regenerate-all --force".to_owned()
         }
         Rebuild::Initramfs if has("mkinitcpio") && !has("update-initramfs") => {

@@ -3,6 +3,7 @@
 use crate::{
     Cmdline, Result, Root,
     host::attr::{clean, exists, names, text},
+    initramfs::Initramfs,
 };
 
 /// The boot loader in use.
@@ -14,20 +15,6 @@ pub enum Loader {
     GrubBls,
     /// systemd-boot.
     SystemdBoot,
-    /// None that is known.
-    #[default]
-    Unknown,
-}
-
-/// What builds the initial RAM file system.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Initramfs {
-    /// initramfs-tools (`update-initramfs`, `mkinitramfs`).
-    InitramfsTools,
-    /// dracut.
-    Dracut,
-    /// mkinitcpio.
-    Mkinitcpio,
     /// None that is known.
     #[default]
     Unknown,
@@ -87,7 +74,7 @@ impl Boot {
         Ok(Self {
             loader: loader(root),
             grub_drop_ins: grub_drop_ins(root, &distribution),
-            initramfs: initramfs(root),
+            initramfs: Initramfs::of(root),
             efi: exists(root, "sys/firmware/efi"),
             secure_boot: variable(root, SECURE_BOOT).and_then(|value| Some(*value.first()? == 1)),
             cmdline: text(root, "proc/cmdline").unwrap_or_default().as_str().into(),
@@ -153,30 +140,6 @@ fn grub_drop_ins(root: &Root, distribution: &[String]) -> bool {
             exists(root, "etc/default/grub.d") || distribution.iter().any(patched)
         }
     }
-}
-
-/// Told by the programs, then by their settings; never by the distribution, as Ubuntu changed
-/// from one to the other.
-fn initramfs(root: &Root) -> Initramfs {
-    let any = |paths: &[&str]| paths.iter().any(|path| exists(root, path));
-    // Debian's dracut brings an `update-initramfs` that calls it.
-    let update = text(root, "usr/sbin/update-initramfs");
-    let calls_dracut =
-        |script: &String| script.contains("dracut") && !script.contains("mkinitramfs");
-    let known = update.map(|script| match calls_dracut(&script) {
-        true => Initramfs::Dracut,
-        false => Initramfs::InitramfsTools,
-    });
-    let places = [
-        (Initramfs::InitramfsTools, vec!["usr/sbin/mkinitramfs"]),
-        (Initramfs::Dracut, vec!["usr/bin/dracut", "usr/sbin/dracut"]),
-        (Initramfs::Mkinitcpio, vec!["usr/bin/mkinitcpio", "usr/sbin/mkinitcpio"]),
-        (Initramfs::InitramfsTools, vec!["etc/initramfs-tools"]),
-        (Initramfs::Dracut, vec!["etc/dracut.conf", "etc/dracut.conf.d"]),
-        (Initramfs::Mkinitcpio, vec!["etc/mkinitcpio.conf"]),
-    ];
-    let found = || places.into_iter().find(|(_, paths)| any(paths)).map(|(tool, _)| tool);
-    known.or_else(found).unwrap_or_default()
 }
 
 /// `ID` with `ID_LIKE`, and `PRETTY_NAME`, of an os-release file (`os-release(5)`).
@@ -253,24 +216,12 @@ mod tests {
     }
 
     #[test]
-    fn asks_the_script_for_drop_ins_and_the_programs_for_the_tool() {
+    fn asks_the_script_for_drop_ins() {
         let debian = ["debian".to_owned()];
         assert!(!grub_drop_ins(&grub().root(), &debian));
         let patched = Tree::new().file(MKCONFIG[0], "for x in ${sysconfdir}/default/grub.d/*.cfg");
         assert!(grub_drop_ins(&patched.root(), &[]));
         assert!(grub_drop_ins(&Root::empty(), &debian) && !grub_drop_ins(&Root::empty(), &[]));
-        for (paths, expected) in [
-            (&[][..], Initramfs::Unknown),
-            (&["usr/sbin/mkinitramfs", "usr/bin/dracut"], Initramfs::InitramfsTools),
-            (&["usr/bin/dracut", "etc/initramfs-tools/x"], Initramfs::Dracut),
-            (&["usr/bin/mkinitcpio"], Initramfs::Mkinitcpio),
-            (&["etc/initramfs-tools/modules"], Initramfs::InitramfsTools),
-        ] {
-            let tree = paths.iter().fold(Tree::new(), |tree, path| tree.file(path, ""));
-            assert_eq!(initramfs(&tree.root()), expected, "{paths:?}");
-        }
-        let wrapper = Tree::new().file("usr/sbin/update-initramfs", "exec dracut --force\n");
-        assert_eq!(initramfs(&wrapper.root()), Initramfs::Dracut);
     }
 
     #[test]

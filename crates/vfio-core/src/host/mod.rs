@@ -37,8 +37,9 @@ mod unfit;
 mod user;
 mod zram;
 
+pub use crate::initramfs::Initramfs;
 pub use asked::AskedPages;
-pub use boot::{Boot, Initramfs, Iommu, Loader};
+pub use boot::{Boot, Iommu, Loader};
 pub use cpu::{CoreKind, Cpu, LogicalCpu, Vendor};
 pub use display::{Card, Connector, Displays};
 pub use input::{Input, InputKind, Inputs};

@@ -107,7 +107,7 @@ fn unbind_takes_away_all_that_bind_writes() {
 #[test]
 fn other_initramfs_generators_are_refused_rather_than_ignored() {
     let root = Root::empty();
-    for initramfs in [Initramfs::Dracut, Initramfs::Mkinitcpio, Initramfs::Unknown] {
+    for initramfs in [Initramfs::Mkinitcpio, Initramfs::Unknown] {
         let mut other = desktop();
         other.boot.initramfs = initramfs;
         let entries = entries(&other, "vga", &[]);
@@ -115,6 +115,32 @@ fn other_initramfs_generators_are_refused_rather_than_ignored() {
         assert!(bind(&mut draft, &other, &entries, Binding::ByAddress).is_err());
         assert!(draft.finish("refused").unwrap().is_empty());
     }
+}
+
+#[test]
+fn dracut_gets_a_module_in_the_place_of_what_initramfs_tools_had() {
+    let root = Root::empty();
+    let mut draft = Draft::new(&root);
+    let mut desktop = desktop();
+    let entries = entries(&desktop, "vga", &[]);
+    bind(&mut draft, &desktop, &entries, Binding::ByAddress).unwrap();
+    desktop.boot.initramfs = Initramfs::Dracut;
+    bind(&mut draft, &desktop, &entries, Binding::ByAddress).unwrap();
+    let plan = draft.clone().finish("bind").unwrap();
+    let paths: Vec<_> = plan.changes.iter().map(|change| change.path.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "etc/deploy-vfio/cmdline.d/10-iommu.conf",
+            "etc/kernel/postinst.d/zy-deploy-vfio",
+            "usr/lib/dracut/modules.d/90deploy-vfio/bind",
+            "usr/lib/dracut/modules.d/90deploy-vfio/deploy-vfio.sh",
+            "usr/lib/dracut/modules.d/90deploy-vfio/module-setup.sh",
+        ]
+    );
+    assert!(plan.rebuilds().contains(&Rebuild::Initramfs));
+    unbind(&mut draft).unwrap();
+    assert!(draft.finish("unbind").unwrap().is_empty());
 }
 
 #[test]

@@ -198,6 +198,13 @@ pub const ALL: &[Scenario] = &[
         run: systems::esp,
     },
     Scenario {
+        name: "dracut",
+        about: "dracut builds the initial RAM file system, by a module of ours",
+        usual: false,
+        release: USUAL,
+        run: systems::dracut,
+    },
+    Scenario {
         name: "amd-iommu",
         about: "an IOMMU of AMD's",
         usual: false,

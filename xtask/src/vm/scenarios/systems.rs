@@ -103,6 +103,28 @@ pub fn esp(rig: &mut Rig<'_>) -> Result<()> {
     a.power_off().map(drop)
 }
 
+/// With dracut instead of initramfs-tools, which leaves mkinitramfs behind.
+pub fn dracut(rig: &mut Rig<'_>) -> Result<()> {
+    let mut a = rig.boot(&Machine::a())?;
+    a.ok("dpkg --remove --force-depends initramfs-tools && \
+          dpkg --install /root/dracut*.deb /root/kpartx_*.deb && test -x /usr/sbin/mkinitramfs")?;
+    a.ok("lsinitrd /initrd.img | grep -q usr/lib/dracut")?;
+    a.reboot()?;
+    let said = a.fails("deploy-vfio static file --yes", 6)?;
+    ensure!(said.contains("`static grub` works with dracut"), "{said}");
+    let modules = "find /usr/lib/dracut/modules.d /etc -newer /root/kpartx_*.deb -type f | sort";
+    let before = a.ok(modules)?;
+    a.ok("deploy-vfio multiboot last --yes")?;
+    a.ok("lsinitrd /initrd.img | grep -E 'init-top/deploy-vfio|vfio-pci.ko' | wc -l | grep -x 2")?;
+    // A kernel's hooks make it anew, and look at it.
+    a.ok("/etc/kernel/postinst.d/zy-deploy-vfio $(uname -r) && \
+          ! test -e /var/lib/deploy-vfio/unfit/$(uname -r)")?;
+    a.ok("deploy-vfio undo --yes")?;
+    let after = a.ok(modules)?;
+    ensure!(before == after, "left behind:\n{after}");
+    proves(a).map(drop)
+}
+
 /// Copies the system to a disk with this layout, and proves it there; `trial`: GRUB can write beside its
 /// menu.
 fn laid_out(rig: &mut Rig<'_>, layout: &str, trial: bool) -> Result<()> {
