@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Error, Result, bail};
 
 use super::lab::{Bench, Desk, Stage};
-use super::{blocks, edit, errno, kill, power};
+use super::{blocks, disturb, edit, errno, kill, power};
 
 /// The kinds of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -26,12 +26,15 @@ pub enum Kind {
     C7,
     /// A user edits files in the middle of it.
     C10,
+    /// Signals, another run and a package manager in the middle of it.
+    Disturb,
     /// Defects that the others must notice.
     Defects,
 }
 
 impl Kind {
-    pub const ALL: [Self; 6] = [Self::C1, Self::C4, Self::C6, Self::C7, Self::C10, Self::Defects];
+    pub const ALL: [Self; 7] =
+        [Self::C1, Self::C4, Self::C6, Self::C7, Self::C10, Self::Disturb, Self::Defects];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -40,6 +43,7 @@ impl Kind {
             Self::C6 => "c6",
             Self::C7 => "c7",
             Self::C10 => "c10",
+            Self::Disturb => "disturb",
             Self::Defects => "defects",
         }
     }
@@ -60,6 +64,7 @@ pub fn list(kind: Kind, stage: &Stage, scope: Scope) -> Vec<String> {
         Kind::C4 => errno::list(stage, scope),
         Kind::C6 => power::list(stage, scope),
         Kind::C10 => edit::list(stage, scope),
+        Kind::Disturb => disturb::list(stage, scope),
         Kind::C7 | Kind::Defects => Vec::new(),
     }
 }
@@ -90,6 +95,7 @@ pub fn run(kind: Kind, lab: (&Bench, &Stage, &Desk), name: &str, seed: u64) -> V
         Kind::C6 => verdict.add(name, power::run(lab, name, seed)),
         Kind::C7 => verdict.add(name, blocks::run(lab, name, seed)),
         Kind::C10 => edit::run(lab, name, &mut verdict),
+        Kind::Disturb => verdict.add(name, disturb::run(lab, name)),
         Kind::Defects => {}
     }
     verdict

@@ -90,10 +90,18 @@ impl Bench {
 
     /// The same on any tree.
     pub fn run_in(&self, scenario: &Scenario, verb: Verb, root: &Path) -> Result<Ran> {
-        let command = self.command(scenario, verb, root);
+        self.run_within(&["-s", "KILL", "10"], &self.command(scenario, verb, root))
+    }
+
+    /// The same, asked to stop after a second.
+    pub fn run_briefly(&self, scenario: &Scenario, verb: Verb, root: &Path) -> Result<Ran> {
+        self.run_within(&["--preserve-status", "1"], &self.command(scenario, verb, root))
+    }
+
+    fn run_within(&self, limit: &[&str], command: &Command) -> Result<Ran> {
         // The environment must be that of the command, not ours.
         let mut guarded = Command::new("/usr/bin/timeout");
-        guarded.args(["-s", "KILL", "10"]).arg(command.get_program()).args(command.get_args());
+        guarded.args(limit).arg(command.get_program()).args(command.get_args());
         guarded.env_clear().current_dir("/").stdin(std::process::Stdio::null());
         guarded.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let output = guarded.output().context("cannot start `timeout`")?;

@@ -10,6 +10,7 @@
 mod blocks;
 mod calls;
 mod defects;
+mod disturb;
 mod edit;
 mod errno;
 mod harness;

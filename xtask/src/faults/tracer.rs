@@ -40,6 +40,8 @@ pub enum Action {
     Kill,
     /// The first process dies; those it started go on to their end.
     Orphan,
+    /// The first process is sent a signal.
+    Signal(Signal),
 }
 
 /// Decides at every stop.
@@ -210,6 +212,10 @@ impl Tracer<'_> {
                 self.end = Some(Exit::Killed);
                 self.end_all();
                 return Ok(());
+            }
+            Action::Signal(signal) => {
+                let _ = kill(self.first, signal);
+                None
             }
             Action::Orphan => {
                 (self.end, self.orphans) = (Some(Exit::Killed), true);
