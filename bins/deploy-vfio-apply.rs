@@ -2,22 +2,24 @@
 //!
 //! Two kinds of document, told apart by their first character: a setup in TOML, with a table for
 //! each feature and the words of its command as keys; or, in JSON, a draft that another program
-//! wrote: `{"format":1,"files":{"etc/…":"text"|null}}`, where `null` removes a file and only files
-//! below `/etc` may be named.
+//! wrote: `{"format":1,"files":{"etc/…":"text"|null}}`, where `null` removes a file and only certain
+//! places may be named ([`deploy_vfio::Foreign`]).
 
-use std::{collections::BTreeMap, io::Read, process::ExitCode};
+use std::{io::Read, process::ExitCode};
 
-use deploy_vfio::Setup;
-use serde::Deserialize;
+use deploy_vfio::{Foreign, Setup};
 use vfio_cli::{Context, Failure, Usage};
 
 const LARGEST: u64 = 4 << 20;
 
 const MORE: &str = "\
 A draft is `{\"format\":1,\"files\":{\"etc/PATH\":\"text\"}}`; `null` instead of a text removes the file.
-Only files below /etc may be named, and none that decide who may log in. A file
-/etc/deploy-vfio/cmdline.d/NN-NAME.conf holds parameters of the kernel. The draft becomes one
-operation: shown, confirmed, journalled, and taken back by `deploy-vfio undo`.
+A file /etc/deploy-vfio/cmdline.d/NN-NAME.conf holds parameters of the kernel. The draft becomes one
+operation: shown, confirmed, journalled, and taken back by `deploy-vfio undo`. It may write
+/etc/default/grub and files below these directories of /etc, nothing else: deploy-vfio/cmdline.d,
+deploy-vfio/entries.d, default/grub.d, modprobe.d, modules-load.d, initramfs-tools, dracut.conf.d,
+udev/rules.d, sysctl.d, tmpfiles.d, systemd, X11/xorg.conf.d, libvirt, apparmor.d/local,
+security/limits.d, pipewire, wireplumber, pulse.
 
 Examples:
   deploy-vfio apply draft.json --dry-run
@@ -36,16 +38,6 @@ struct Args {
     file: std::path::PathBuf,
 }
 
-/// What another program sends.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wire {
-    format: u32,
-    #[serde(default)]
-    title: Option<String>,
-    files: BTreeMap<String, Option<String>>,
-}
-
 fn main() -> ExitCode {
     vfio_cli::main("apply", "Make the machine what a setup or a plugin's draft says", run)
 }
@@ -55,59 +47,11 @@ fn run(cx: &Context, args: Args) -> Result<(), Failure> {
     if !text.trim_start().starts_with('{') {
         return Setup::from_toml(&text, &args.file.display().to_string())?.carry_out(cx);
     }
-    let wire = parse(&text)?;
+    let foreign = Foreign::parse(&text)?;
     let machine = cx.machine()?;
     let mut draft = cx.draft();
-    for (path, text) in wire.files {
-        allowed(&path)?;
-        match text {
-            Some(text) => draft.write(&path, text)?,
-            None => draft.remove(&path),
-        }
-    }
-    if let Some(title) = wire.title {
-        draft.note(title);
-    }
+    foreign.put(&mut draft)?;
     deploy_vfio::finish(cx, draft, &machine)
-}
-
-fn parse(text: &str) -> Result<Wire, Failure> {
-    let wire: Wire = serde_json::from_str(text).map_err(|error| {
-        let help = [r#"a draft is {"format":1,"files":{"etc/…":"text"|null}}"#];
-        Usage::new(format!("this is no draft: {error}"), &help)
-    })?;
-    if wire.format != 1 {
-        let what = format!("draft format {} is unknown; this program reads format 1", wire.format);
-        return Err(Usage::new(what, &[]).into());
-    }
-    Ok(wire)
-}
-
-/// What a draft may write: plain files below `/etc`, but not who may log in.
-fn allowed(path: &str) -> Result<(), Failure> {
-    const SECRETS: [&str; 7] = [
-        "etc/passwd",
-        "etc/shadow",
-        "etc/group",
-        "etc/gshadow",
-        "etc/sudoers",
-        "etc/pam.d",
-        "etc/ssh",
-    ];
-    let plain = path.split('/').all(|part| !matches!(part, "" | "." | ".."))
-        && !path.contains(char::is_control);
-    let secret = |s: &&str| {
-        path.strip_prefix(*s).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
-    };
-    if plain && path.starts_with("etc/") && !SECRETS.iter().any(secret) {
-        return Ok(());
-    }
-    let what = format!("a draft may not write `{}`", path.escape_debug());
-    Err(Usage::refused(
-        what,
-        &["paths are relative, below etc/, without `..` or control characters"],
-    )
-    .into())
 }
 
 #[expect(clippy::disallowed_methods, reason = "it is a file of the user, not of a root")]

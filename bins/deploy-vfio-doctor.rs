@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use serde_json::json;
-use vfio_cli::{Context, Failure, Usage};
+use vfio_cli::{Context, Failure, Usage, programs};
 use vfio_core::{
     Address, Advice,
     host::{Device, Machine, Names, Platform, Running},
@@ -59,10 +59,26 @@ fn run(cx: &Context) -> Result<(), Failure> {
         call: &call,
     }));
     checks.extend(inputs(&machine));
+    checks.extend(own_programs(cx));
     checks.extend(deployed(cx, &machine)?);
     tell(cx, &checks);
     let failed = checks.iter().any(|check| check.verdict == Verdict::Fail);
     if failed { Err(Usage::found().into()) } else { Ok(()) }
+}
+
+/// Whether others could change what root runs; of the running system only.
+fn own_programs(cx: &Context) -> Option<Check> {
+    const PROGRAMS: &str = "programs";
+    let me = programs::dispatcher().path;
+    if !cx.root().is_host() {
+        return None;
+    }
+    Some(match programs::trusted(&me) {
+        Ok(()) => Check::pass(PROGRAMS, "only root may change them"),
+        Err(failure) => {
+            Check::warn(PROGRAMS, failure.to_string(), "`deploy-vfio install` puts them in place")
+        }
+    })
 }
 
 /// The IOMMU, and whether each graphics card can go to a guest.

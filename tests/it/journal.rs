@@ -86,7 +86,7 @@ fn an_undo_recovers_first_what_was_interrupted() {
     }
     fs::create_dir_all(dir.path().join("etc/default")).unwrap();
     let document = dir.path().join("plan.json");
-    fs::write(&document, r#"{"format":1,"files":{"etc/modules-x":"x\n"}}"#).unwrap();
+    fs::write(&document, r#"{"format":1,"files":{"etc/modprobe.d/x.conf":"x\n"}}"#).unwrap();
     ended(&run(&["apply", document.to_str().unwrap(), "--yes", "--no-rebuild"]), 0, "Done");
     let journal = fs::read_to_string(tx.join("000002/journal")).unwrap();
     let begun: String = journal.lines().take(2).map(|line| format!("{line}\n")).collect();
@@ -96,6 +96,6 @@ fn an_undo_recovers_first_what_was_interrupted() {
     let undone = run(&["undo", "--all", "--yes", "--no-rebuild"]);
     ended(&undone, 0, "Operation 2 was interrupted, and is recovered first.");
     ended(&undone, 0, "Operation 2: ");
-    assert!(!dir.path().join("etc/modules-x").exists());
+    assert!(!dir.path().join("etc/modprobe.d/x.conf").exists());
     ended(&run(&["recover"]), 0, "Nothing to do.");
 }

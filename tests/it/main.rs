@@ -10,6 +10,7 @@ mod plugins;
 mod product;
 mod readme;
 mod refusals;
+mod security;
 mod setup;
 mod shells;
 mod snapshot;

@@ -94,7 +94,8 @@ fn deployed(dir: &Path) -> PathBuf {
     let root = dir.join("root");
     let machine = Path::new(env!("CARGO_MANIFEST_DIR")).join("machines/two-gpus.json");
     Description::read(&machine).unwrap().lay_out(&root).unwrap();
-    fs::write(dir.join("draft.json"), r#"{"format":1,"files":{"etc/x":"x\n"}}"#).unwrap();
+    fs::write(dir.join("draft.json"), r#"{"format":1,"files":{"etc/sysctl.d/x.conf":"x\n"}}"#)
+        .unwrap();
     fs::copy(root.join("etc/libvirt/qemu/win10.xml"), dir.join("win10.xml")).unwrap();
     let mut command = program("deploy-vfio");
     command.arg("--root").arg(&root).args(["--yes", "--no-rebuild", "multiboot", "last"]);

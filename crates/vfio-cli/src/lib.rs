@@ -26,6 +26,7 @@ mod commit;
 mod complete;
 pub mod completions;
 mod context;
+mod environment;
 mod failure;
 mod global;
 pub mod json;
@@ -37,6 +38,7 @@ pub mod programs;
 mod prompt;
 mod signals;
 mod table;
+mod trust;
 mod users;
 
 pub use asked::is_asked;

@@ -4,7 +4,7 @@ use std::{ffi::OsString, process::ExitCode};
 
 use clap::{ArgMatches, Args, FromArgMatches, Parser};
 
-use crate::{Context, Failure, Global, asked::Asked, complete, manual, output};
+use crate::{Context, Failure, Global, asked::Asked, complete, environment, manual, output};
 
 /// Runs the program `deploy-vfio-<name>`: reads its words, calls `program`, tells a failure.
 ///
@@ -19,6 +19,7 @@ pub fn main<A: Args>(
     about: &'static str,
     program: impl FnOnce(&Context, A) -> Result<(), Failure>,
 ) -> ExitCode {
+    environment::no_core_file();
     let words: Vec<OsString> = std::env::args_os().collect();
     let matches = match matches(command::<A>(name, about), &words) {
         Ok(matches) => matches,

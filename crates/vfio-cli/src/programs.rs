@@ -2,7 +2,8 @@
 //!
 //! Looked up beside the dispatcher, in `/usr/local/libexec/deploy-vfio` and
 //! `/usr/libexec/deploy-vfio`, then on PATH. As root a program is run only if it and every
-//! directory above it belong to root and nobody else may write to them.
+//! directory above it belong to root and nobody else may write to them ([`trusted`]), and it gets an
+//! environment made anew.
 #![expect(clippy::disallowed_methods, reason = "starting the program of a command is its job")]
 
 use std::{
@@ -11,15 +12,19 @@ use std::{
     ffi::{OsStr, OsString},
     fs,
     io::{IsTerminal, Write},
-    os::unix::{
-        fs::{MetadataExt, PermissionsExt},
-        process::CommandExt,
-    },
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use crate::{Failure, Global, Usage, asked::Asked, manual};
+use crate::{
+    Failure, Global, Usage,
+    asked::Asked,
+    environment, manual,
+    trust::{is_executable, safe},
+};
+
+pub use crate::trust::trusted;
 
 const DISPATCHER: &str = "deploy-vfio";
 const PREFIX: &str = "deploy-vfio-";
@@ -159,6 +164,7 @@ pub fn manual_page(program: &Program) -> Option<Vec<u8>> {
         return None;
     }
     let mut command = Command::new(&program.path);
+    environment::renew(&mut command);
     command.arg("--help").env(Asked::VARIABLE, Asked::MAN).stdin(Stdio::null());
     let page = command.stderr(Stdio::null()).output().ok()?.stdout;
     manual::is_page(&page).then_some(page)
@@ -166,8 +172,11 @@ pub fn manual_page(program: &Program) -> Option<Vec<u8>> {
 
 /// Whether `man` showed `page`.
 fn show(man: &Path, page: &[u8]) -> bool {
-    let started = Command::new(man).args(["-l", "-"]).stdin(Stdio::piped()).spawn();
-    let Ok(mut man) = started else { return false };
+    let mut command = Command::new(man);
+    environment::renew(&mut command);
+    let Ok(mut man) = command.args(["-l", "-"]).stdin(Stdio::piped()).spawn() else {
+        return false;
+    };
     // A pager that was left early is no failure; one that never began is told by its status.
     let _ = man.stdin.take().map(|mut input| input.write_all(page));
     man.wait().is_ok_and(|status| status.success())
@@ -188,6 +197,7 @@ pub(crate) fn answers(program: &Program) -> bool {
 /// Becomes `program`; returns only when that cannot be done.
 pub fn exec(program: &Program, global: &Global, words: &[OsString]) -> Failure {
     let mut command = Command::new(&program.path);
+    environment::renew(&mut command);
     command.args(words).env("DEPLOY_VFIO", dispatcher().path).envs(global.environment());
     let error = command.exec();
     Usage::refused(format!("cannot start {}: {error}", program.path.display()), &[]).into()
@@ -223,51 +233,6 @@ fn is_name(name: &str) -> bool {
         && name.bytes().all(plain)
 }
 
-fn is_executable(path: &Path) -> bool {
-    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-}
-
-/// As root, refuses a program that is not [`trusted`].
-fn safe(path: &Path) -> Result<(), Failure> {
-    if rustix::process::geteuid().is_root() { trusted(path) } else { Ok(()) }
-}
-
-/// Refuses a program, or a directory of programs, that anybody but root could have put there or
-/// could change.
-///
-/// # Errors
-///
-/// Who else could.
-pub fn trusted(path: &Path) -> Result<(), Failure> {
-    let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    for part in real.ancestors().chain(path.ancestors()) {
-        let Ok(meta) = fs::metadata(part) else { continue };
-        let sticky = meta.is_dir() && meta.mode() & 0o1000 != 0;
-        let why = if meta.uid() != 0 {
-            format!("{} belongs to user {}", part.display(), meta.uid())
-        } else if meta.mode() & 0o022 != 0 && !(sticky && part != real) {
-            format!("others may write to {}", part.display())
-        } else {
-            continue;
-        };
-        let what = format!("{} is not run as root: {why}", path.display());
-        let help = elsewhere(path);
-        let help: Vec<&str> = help.iter().map(String::as_str).collect();
-        return Err(Usage::refused(what, &help).into());
-    }
-    Ok(())
-}
-
-/// How a program gets to where root runs it.
-fn elsewhere(path: &Path) -> Vec<String> {
-    let mut help = vec!["install it into a directory that only root may write to".to_owned()];
-    let install = path.with_file_name("deploy-vfio-install");
-    if is_executable(&install) {
-        help.push(format!("`sudo {}` does, with all beside it", install.display()));
-    }
-    help
-}
-
 fn unknown(name: &str) -> Failure {
     let shown: String = name.escape_debug().take(60).collect();
     let commands = all();
@@ -292,19 +257,5 @@ mod tests {
             assert!(!is_name(bad), "{bad}");
         }
         assert!(is_name("zram-swap") && is_name("x2"));
-    }
-
-    #[test]
-    fn what_others_may_write_to_is_not_trusted() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("deploy-vfio-x");
-        fs::write(&file, "").unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(trusted(&file).is_err());
-        assert_eq!(elsewhere(&file).len(), 1);
-        let install = dir.path().join("deploy-vfio-install");
-        fs::copy(&file, &install).unwrap();
-        let help = format!("`sudo {}` does, with all beside it", install.display());
-        assert_eq!(elsewhere(&file)[1], help);
     }
 }

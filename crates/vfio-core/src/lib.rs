@@ -18,6 +18,7 @@ pub mod grubenv;
 pub mod host;
 mod initramfs;
 pub mod layout;
+pub mod markup;
 mod root;
 
 pub use address::{Address, ParseAddressError};

@@ -4,7 +4,7 @@
 //! has no document type, so it cannot expand.
 
 use roxmltree::{Document, Node, ParsingOptions};
-use vfio_core::{Address, CpuList};
+use vfio_core::{Address, CpuList, markup::out_of_bounds};
 
 use crate::Error;
 
@@ -38,6 +38,9 @@ impl Domain {
         }
         let wrong = |error: &dyn std::fmt::Display| Error::Domain(error.to_string());
         let text = str::from_utf8(text).map_err(|error| wrong(&error))?;
+        if let Some(why) = out_of_bounds(text) {
+            return Err(Error::Domain(why));
+        }
         let options = ParsingOptions { nodes_limit: MOST_NODES, ..ParsingOptions::default() };
         let document =
             Document::parse_with_options(text, options).map_err(|error| wrong(&error))?;

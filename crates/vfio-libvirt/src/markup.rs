@@ -1,6 +1,7 @@
 //! XML as text: read within limits, and written as libvirt writes it.
 
 use roxmltree::{Document, Node, ParsingOptions};
+use vfio_core::markup::out_of_bounds;
 
 use crate::Error;
 
@@ -14,6 +15,9 @@ pub(crate) const INDENT: &str = "  ";
 pub(crate) fn domain(text: &str) -> Result<Document<'_>, Error> {
     if text.len() > LONGEST {
         return Err(Error::NotADomain(format!("it is longer than {} MiB", LONGEST >> 20)));
+    }
+    if let Some(why) = out_of_bounds(text) {
+        return Err(Error::NotADomain(why));
     }
     let options = ParsingOptions { nodes_limit: MOST_NODES, ..ParsingOptions::default() };
     let document = Document::parse_with_options(text, options)

@@ -64,13 +64,17 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "edited-undo",
-        before: &[Run(Apply("mixed")), Edit("etc/default/thing")],
+        before: &[Run(Apply("mixed")), Edit("etc/modprobe.d/thing.conf")],
         verb: Undo,
         quick: false,
     },
     Scenario {
         name: "kept-undo",
-        before: &[Run(Apply("mixed")), Edit("etc/default/thing"), Edit("etc/new/deep/one.conf")],
+        before: &[
+            Run(Apply("mixed")),
+            Edit("etc/modprobe.d/thing.conf"),
+            Edit("etc/libvirt/new/deep/one.conf"),
+        ],
         verb: UndoKeep,
         quick: false,
     },
@@ -92,33 +96,36 @@ const PLANS: &[(&str, Plan)] = &[
         "drop-ins",
         &[
             ("etc/modprobe.d/dv-test.conf", Some("options vfio-pci disable_idle_d3=1\n")),
-            ("etc/new/deep/one.conf", Some("one\n")),
-            ("etc/new/two.conf", Some("two\n")),
+            ("etc/libvirt/new/deep/one.conf", Some("one\n")),
+            ("etc/libvirt/new/two.conf", Some("two\n")),
         ],
     ),
     (
         "replace",
-        &[("etc/default/thing", Some("NEW=1\n# thing\n")), ("etc/odd.conf", Some("odd, new\n"))],
+        &[
+            ("etc/modprobe.d/thing.conf", Some("NEW=1\n# thing\n")),
+            ("etc/sysctl.d/odd.conf", Some("odd, new\n")),
+        ],
     ),
-    ("delete", &[("etc/old.conf", None), ("etc/odd.conf", None)]),
-    ("link", &[("etc/linked.conf", Some("seen through the link, new\n"))]),
+    ("delete", &[("etc/modules-load.d/old.conf", None), ("etc/sysctl.d/odd.conf", None)]),
+    ("link", &[("etc/sysctl.d/linked.conf", Some("seen through the link, new\n"))]),
     (
         "mixed",
         &[
-            ("etc/default/thing", Some("NEW=1\n# thing\n")),
-            ("etc/linked.conf", Some("seen through the link, new\n")),
+            ("etc/modprobe.d/thing.conf", Some("NEW=1\n# thing\n")),
+            ("etc/sysctl.d/linked.conf", Some("seen through the link, new\n")),
             ("etc/modprobe.d/dv-test.conf", Some("options vfio-pci disable_idle_d3=1\n")),
-            ("etc/new/deep/one.conf", Some("one\n")),
-            ("etc/odd.conf", Some("odd, new\n")),
-            ("etc/old.conf", None),
+            ("etc/libvirt/new/deep/one.conf", Some("one\n")),
+            ("etc/sysctl.d/odd.conf", Some("odd, new\n")),
+            ("etc/modules-load.d/old.conf", None),
         ],
     ),
     (
         "second",
         &[
-            ("etc/default/thing", Some("NEW=2\n# thing\n")),
-            ("etc/new/deep/one.conf", None),
-            ("etc/new/three.conf", Some("three\n")),
+            ("etc/modprobe.d/thing.conf", Some("NEW=2\n# thing\n")),
+            ("etc/libvirt/new/deep/one.conf", None),
+            ("etc/libvirt/new/three.conf", Some("three\n")),
         ],
     ),
     (
@@ -150,14 +157,14 @@ pub fn tree() -> Tree {
     file(&mut tree, "etc/os-release", "ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=Test\n");
     file(&mut tree, "etc/fstab", "");
     file(&mut tree, "etc/modprobe.d/other.conf", "# not ours\n");
-    file(&mut tree, "etc/default/thing", "OLD=1\n# thing");
-    file(&mut tree, "etc/old.conf", "old\n");
+    file(&mut tree, "etc/modprobe.d/thing.conf", "OLD=1\n# thing");
+    file(&mut tree, "etc/modules-load.d/old.conf", "old\n");
     file(&mut tree, "usr/share/thing/real.conf", "seen through the link\n");
     file(&mut tree, "var/lib/dpkg/lock", "");
     file(&mut tree, "var/lib/dpkg/lock-frontend", "");
     file(&mut tree, "var/lib/keep", "");
-    let link = Node::Link { target: "../usr/share/thing/real.conf".into(), owner: (0, 0) };
-    add(&mut tree, "etc/linked.conf", link);
+    let link = Node::Link { target: "../../usr/share/thing/real.conf".into(), owner: (0, 0) };
+    add(&mut tree, "etc/sysctl.d/linked.conf", link);
     let odd = FileNode {
         bytes: b"odd\0\xff\r\nold".to_vec(),
         mode: 0o640,
@@ -165,7 +172,7 @@ pub fn tree() -> Tree {
         mtime: (1_000_000_001, 123_456_789),
         xattrs: BTreeMap::from([("user.origin".into(), b"a\0b".to_vec())]),
     };
-    add(&mut tree, "etc/odd.conf", Node::File(odd));
+    add(&mut tree, "etc/sysctl.d/odd.conf", Node::File(odd));
     tree
 }
 
