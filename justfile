@@ -29,6 +29,11 @@ demo:
 test:
     cargo test --workspace --locked
 
+# Every parser, on what no person would write
+fuzz:
+    cargo fmt --check --manifest-path fuzz/Cargo.toml
+    cargo xtask fuzz --seconds 60
+
 # Kills, I/O errors, power cuts and user edits at the steps of the real programs; all of them
 # without --quick
 faults:
@@ -51,4 +56,4 @@ deny:
     cargo deny --offline check bans licenses sources
 
 # All of it
-ci: fmt lint assets doc demo test faults sound (libvirt "bookworm") vm
+ci: fmt lint assets doc demo test fuzz faults sound (libvirt "bookworm") vm

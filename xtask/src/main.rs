@@ -10,6 +10,7 @@
 mod bench;
 mod demo;
 mod faults;
+mod fuzz;
 mod libvirt;
 mod pages;
 mod sound;
@@ -38,6 +39,8 @@ enum Task {
     Sound(sound::Options),
     /// Kill and disturb the release programs at every step.
     Faults(faults::Options),
+    /// Try every parser on what no person would write.
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Task::Libvirt(options) => libvirt::main(&options),
         Task::Sound(options) => sound::main(&options),
         Task::Faults(options) => faults::main(&options),
+        Task::Fuzz(options) => fuzz::main(&options),
     };
     match result {
         Ok(code) => code,

@@ -84,17 +84,16 @@ impl Cmdline {
     /// The values of every parameter `name`.
     pub fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
         self.0.iter().filter_map(move |parameter| {
-            let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            let key = key.trim_start_matches('"');
-            same_name(key, name).then(|| value.trim_matches('"'))
+            let (key, value) = parts(parameter);
+            same_name(key, name).then_some(value)
         })
     }
 
     /// Whether exactly this parameter is there.
     #[must_use]
     pub fn contains(&self, parameter: &str) -> bool {
-        let wanted = parameter.split_once('=').unwrap_or((parameter, ""));
-        self.values(wanted.0).any(|value| value == wanted.1)
+        let (name, wanted) = parts(parameter);
+        self.values(name).any(|value| value == wanted)
     }
 
     /// Appends a parameter, unless exactly this one is there already.
@@ -112,6 +111,12 @@ impl Cmdline {
             }
         }
     }
+}
+
+/// Name and value, without the quotes that keep spaces in them.
+fn parts(parameter: &str) -> (&str, &str) {
+    let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+    (name.trim_matches('"'), value.trim_matches('"'))
 }
 
 fn same_name(a: &str, b: &str) -> bool {
@@ -159,6 +164,10 @@ mod tests {
         let line = Cmdline::from("a=\"b c\" \"d=e f\" g");
         assert_eq!((line.value("a"), line.value("d")), (Some("b c"), Some("e f")));
         assert_eq!(line.value("g"), Some(""));
+        assert!(line.contains("a=\"b c\"") && line.contains("\"d=e f\""));
+        let mut twice = line.clone();
+        twice.extend(&line);
+        assert_eq!(twice, line, "what is there is not added again");
     }
 
     #[test]
