@@ -269,12 +269,17 @@ fn b39_a_system_that_is_not_served_is_told_so_and_nothing_is_written() {
         fs::write(stage.path().join("boot/loader/entries/x.conf"), "title x\n").unwrap();
         fs::write(stage.path().join("boot/grub/grub.cfg"), "insmod blscfg\nblscfg\n").unwrap();
     };
-    let dracut = |stage: &Stage| {
-        let script = "#!/bin/sh\nexec dracut -f\n";
-        fs::write(stage.path().join("usr/sbin/update-initramfs"), script).unwrap();
+    let mkinitcpio = |stage: &Stage| {
+        for name in ["update-initramfs", "mkinitramfs"] {
+            fs::remove_file(stage.path().join("usr/sbin").join(name)).unwrap();
+        }
+        fs::write(stage.path().join("usr/sbin/mkinitcpio"), "#!/bin/sh\n").unwrap();
     };
-    let others: [Other; 3] =
-        [(systemd_boot, "systemd-boot"), (entries, "/boot/loader/entries"), (dracut, "dracut")];
+    let others: [Other; 3] = [
+        (systemd_boot, "systemd-boot"),
+        (entries, "/boot/loader/entries"),
+        (mkinitcpio, "mkinitcpio"),
+    ];
     for (change, named) in others {
         let stage = stage("two-gpus");
         change(&stage);

@@ -33,6 +33,9 @@ const KEPT: [&str; 17] = [
     "PKEXEC_UID",
     "USER",
 ];
+/// What shows pages, and the programs for that: by their names alone, which PATH leads to.
+const PAGER: [&str; 2] = ["PAGER", "MANPAGER"];
+const PAGERS: [&str; 5] = ["cat", "less", "more", "most", "pager"];
 /// Our own variables begin with this.
 const OURS: &str = "DEPLOY_VFIO";
 /// The longest value that counts, in bytes.
@@ -41,7 +44,7 @@ const LONGEST: usize = 4096;
 /// As root, gives `command` an environment made anew; another user's stays.
 pub(crate) fn renew(command: &mut Command) {
     if geteuid().is_root() {
-        command.env_clear().envs(harmless()).env("PATH", path()).env("HOME", "/root");
+        command.env_clear().envs(harmless()).env("PATH", path()).env("HOME", home());
     }
 }
 
@@ -56,10 +59,19 @@ pub(crate) fn no_core_file() {
 fn harmless() -> impl Iterator<Item = (OsString, OsString)> {
     env::vars_os().filter(|(name, value)| {
         let name = name.to_string_lossy();
+        if PAGER.contains(&&*name) {
+            return PAGERS.iter().any(|pager| *value == **pager);
+        }
         // A path in a language's name makes programs read catalogues from there.
         let plain = name.starts_with(OURS) || !value.to_string_lossy().contains('/');
         value.len() <= LONGEST && plain && (name.starts_with(OURS) || KEPT.contains(&&*name))
     })
+}
+
+/// Where root's own settings are: never in a directory of another user's.
+fn home() -> OsString {
+    let safe = |home: &OsString| Path::new(home).is_absolute() && trusted(Path::new(home)).is_ok();
+    env::var_os("HOME").filter(safe).unwrap_or_else(|| "/root".into())
 }
 
 /// The directories on PATH that root may run programs from.

@@ -124,6 +124,21 @@ fn sec_t2_a_language_is_not_a_path_and_no_value_is_endless() {
 }
 
 #[test]
+fn sec_t2_a_pager_is_one_of_those_that_only_show() {
+    if !is_root() {
+        return;
+    }
+    let (stage, dir) = (stage(), with_plugin("#!/bin/sh\nexec /usr/bin/env\n"));
+    let path = dir.path().to_str().unwrap();
+    for (pager, kept) in [("less", true), ("sh -c id", false), ("/tmp/less", false), ("sh", false)]
+    {
+        let mut command = command(path, stage.path(), &["plugin"]);
+        let told = said(&command.env("PAGER", pager).output().unwrap(), 0);
+        assert_eq!(told.contains("\nPAGER="), kept, "{pager}: {told}");
+    }
+}
+
+#[test]
 fn sec_t2_directories_that_others_may_write_to_leave_path() {
     if !is_root() {
         return;
@@ -133,6 +148,25 @@ fn sec_t2_directories_that_others_may_write_to_leave_path() {
     let path = format!("{}:.:{}:/usr/bin", open.path().display(), dir.path().display());
     let output = said(&command(&path, stage.path(), &["plugin"]).output().unwrap(), 0);
     assert_eq!(output.trim(), format!("{}:/usr/bin", dir.path().display()));
+}
+
+#[test]
+fn sec_t2_settings_are_not_read_from_another_s_home() {
+    if !is_root() {
+        return;
+    }
+    let (stage, dir) = (stage(), with_plugin("#!/bin/sh\necho \"$HOME\"\n"));
+    let home = |mode_of: u32| {
+        let home = private();
+        mode(home.path(), mode_of);
+        let path = dir.path().to_str().unwrap();
+        let mut command = command(path, stage.path(), &["plugin"]);
+        let told = said(&command.env("HOME", home.path()).output().unwrap(), 0);
+        (told.trim().to_owned(), home.path().to_str().unwrap().to_owned())
+    };
+    let (told, own) = home(0o755);
+    assert_eq!(told, own);
+    assert_eq!(home(0o777).0, "/root");
 }
 
 #[test]
