@@ -1,6 +1,7 @@
 //! The package manager's lock: nobody installs a kernel while its initramfs is replaced.
 //!
-//! Invariant: only a lock file that is there already is opened, and only on the running system.
+//! Invariant: only a lock file that is there already is opened, and only on the running system. A
+//! package manager that runs us, in a package's script, holds it until we are done.
 
 use std::{
     os::fd::OwnedFd,
@@ -33,15 +34,21 @@ pub(crate) fn lock(root: &Root, wait: Duration, interrupt: &Interrupt) -> Result
         return Ok(Held(None));
     };
     let end = Instant::now() + wait;
+    let me = rustix::process::getpid().as_raw_nonzero().get();
     loop {
         match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(Held(Some(file))),
+            Err(Errno::WOULDBLOCK | Errno::ACCESS)
+                if holder(&file).is_some_and(|pid| descends(root, me, pid)) =>
+            {
+                return Ok(Held(None));
+            }
             Err(Errno::WOULDBLOCK | Errno::ACCESS) if Instant::now() < end => {
                 interrupt.check()?;
                 std::thread::sleep(Duration::from_millis(100));
             }
             Err(Errno::WOULDBLOCK | Errno::ACCESS) => {
-                let what = format!("{} holds /{LOCK}", holder(root, &file));
+                let what = format!("{} holds /{LOCK}", named(root, holder(&file)));
                 return Err(Error::Busy { what });
             }
             Err(Errno::INTR) => {}
@@ -50,7 +57,8 @@ pub(crate) fn lock(root: &Root, wait: Duration, interrupt: &Interrupt) -> Result
     }
 }
 
-fn holder(root: &Root, file: &OwnedFd) -> String {
+/// The process that holds the lock, where it can be seen from here.
+fn holder(file: &OwnedFd) -> Option<i32> {
     let whole = Flock {
         start: 0,
         length: 0,
@@ -58,13 +66,59 @@ fn holder(root: &Root, file: &OwnedFd) -> String {
         typ: FlockType::WriteLock,
         offset_type: FlockOffsetType::Set,
     };
-    let pid = rustix::process::fcntl_getlk(file, &whole).ok().flatten().and_then(|lock| lock.pid);
-    let Some(pid) = pid.map(|pid| pid.as_raw_nonzero()) else {
-        return "another package manager".to_owned();
-    };
+    let lock = rustix::process::fcntl_getlk(file, &whole).ok().flatten()?;
+    Some(lock.pid?.as_raw_nonzero().get())
+}
+
+/// Whether the process `pid` runs for `ancestor`, which waits for what it started.
+fn descends(root: &Root, mut pid: i32, ancestor: i32) -> bool {
+    // As many as a chain of shells could ever have; a damaged one ends there.
+    for _ in 0..1024 {
+        let status = root.text(&format!("proc/{pid}/status")).ok().flatten().unwrap_or_default();
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+        match parent.and_then(|parent| parent.trim().parse().ok()) {
+            Some(parent) if parent == ancestor => return true,
+            Some(parent) if parent > 1 => pid = parent,
+            _ => return false,
+        }
+    }
+    false
+}
+
+fn named(root: &Root, pid: Option<i32>) -> String {
+    let Some(pid) = pid else { return "another package manager".to_owned() };
     let name = root.text(&format!("proc/{pid}/comm")).ok().flatten().unwrap_or_default();
     match name.trim() {
         "" => format!("process {pid}"),
         name => format!("{} (process {pid})", name.escape_debug()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test lays out its own tree")]
+    fn a_package_manager_that_runs_us_is_told_from_another() {
+        let status = |parent: i32| format!("Name:\tx\nPPid:\t{parent}\nUid:\t0\n");
+        let dir = tempfile::tempdir().unwrap();
+        let processes = [
+            (40, status(30)),
+            (30, status(20)),
+            (20, status(1)),
+            (50, status(50)),
+            (60, "x".into()),
+        ];
+        for (pid, status) in processes {
+            let home = dir.path().join(format!("proc/{pid}"));
+            std::fs::create_dir_all(&home).unwrap();
+            std::fs::write(home.join("status"), status).unwrap();
+        }
+        let root = Root::open(dir.path()).unwrap();
+        assert!(descends(&root, 40, 30) && descends(&root, 40, 20));
+        for (pid, other) in [(40, 40), (40, 60), (30, 40), (50, 20), (60, 20), (70, 20)] {
+            assert!(!descends(&root, pid, other), "{pid} for {other}");
+        }
     }
 }
