@@ -5,6 +5,7 @@
 #	sh /mnt/var/lib/deploy-vfio/rescue.sh /mnt       a system that is mounted at /mnt
 #	sh /var/lib/deploy-vfio/rescue.sh                this system
 #	… --no-rebuild                                   without initramfs and boot menu
+#	… --list                                         only say what there is to take back
 #
 # Where deploy-vfio can be run, `deploy-vfio undo --all --root /mnt` is the better way: it knows of
 # damaged records, merges around edits, and puts back directories' times.
@@ -18,11 +19,13 @@ export PATH
 
 root=/
 rebuild=yes
+list=
 for word; do
 	case $word in
 	--no-rebuild) rebuild= ;;
+	--list) list=yes ;;
 	-*)
-		echo "usage: rescue.sh [ROOT] [--no-rebuild]" >&2
+		echo "usage: rescue.sh [ROOT] [--no-rebuild | --list]" >&2
 		exit 2
 		;;
 	*) root=$word ;;
@@ -34,6 +37,28 @@ state=$root/var/lib/deploy-vfio
 if [ ! -d "$state/tx" ]; then
 	echo "rescue: there is no $state/tx: nothing was done here, or /var is not mounted" >&2
 	exit 2
+fi
+
+# The numbers of the operations in force, the newest first.
+in_force() {
+	newest_first=
+	for operation in "$state"/tx/[0-9]*; do
+		[ -d "$operation" ] && newest_first="${operation##*/} $newest_first"
+	done
+	for number in $newest_first; do
+		case $(tail -n 1 "$state/tx/$number/journal" 2>/dev/null) in
+		*'"state":"undone"'* | *'"state":"rolled-back"'*) ;;
+		*) echo "$number" ;;
+		esac
+	done
+}
+
+if [ -n "$list" ]; then
+	for number in $(in_force); do
+		title=$(sed -n 's/^  "title": "\(.*\)",$/\1/p' "$state/tx/$number/plan.json")
+		printf 'operation %s: %s\n' "$number" "$title"
+	done
+	exit 0
 fi
 if command -v flock >/dev/null && [ -f "$state/lock" ]; then
 	exec 9<"$state/lock"
@@ -265,15 +290,8 @@ rebuild_all() {
 	return $failed
 }
 
-newest_first=
-for operation in "$state"/tx/[0-9]*; do
-	newest_first="${operation##*/} $newest_first"
-done
-for number in $newest_first; do
+for number in $(in_force); do
 	operation=$state/tx/$number
-	case $(tail -n 1 "$operation/journal" 2>/dev/null) in
-	*'"state":"undone"'* | *'"state":"rolled-back"'*) continue ;;
-	esac
 	say "operation $number"
 	for plan in "$operation"/redo-*/plan.json "$operation/plan.json"; do
 		[ -f "$plan" ] && take_back_plan "$plan"

@@ -133,6 +133,31 @@ fn every_shell_takes_everything_back() {
     }
 }
 
+/// For the scripts of packages, and for whoever is about to run it.
+#[test]
+fn what_is_in_force_is_listed_and_nothing_changed() {
+    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+        let dir = machine();
+        let root = Root::open(dir.path()).unwrap();
+        deploy(&root);
+        let list = || {
+            let script = dir.path().join("var/lib/deploy-vfio/rescue.sh");
+            let mut command = Command::new(shell[0]);
+            command.args(&shell[1..]).arg(script).arg(dir.path()).arg("--list");
+            let output = command.output().unwrap();
+            assert!(output.status.success() && output.stderr.is_empty(), "{shell:?}: {output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let before = tree(dir.path());
+        assert_eq!(list(), "operation 000002: two\noperation 000001: one\n", "{shell:?}");
+        assert_eq!(tree(dir.path()), before, "{shell:?}");
+        change::undo(&root, OnConflict::Stop, &settings()).unwrap();
+        assert_eq!(list(), "operation 000001: one\n", "{shell:?}");
+        change::undo(&root, OnConflict::Stop, &settings()).unwrap();
+        assert_eq!(list(), "", "{shell:?}");
+    }
+}
+
 #[test]
 fn an_edited_file_stays_and_is_named() {
     for shell in SHELLS.iter().filter(|shell| has(shell)) {
