@@ -123,7 +123,12 @@ impl Machine {
         if let Some(firmware) = self.firmware {
             add("-bios", firmware.into());
         }
-        if let Some(iommu) = self.iommu {
+        // Where none is wanted, AMD's takes the next device number of bus 0 that is free.
+        let (first, last) = match self.iommu {
+            Some(amd) if amd.starts_with("amd-iommu") => (None, Some(amd)),
+            other => (other, None),
+        };
+        if let Some(iommu) = first {
             add("-device", iommu.into());
         }
         add("-drive", format!("if=none,id=boot,format=raw,cache=unsafe,file={disk}"));
@@ -140,6 +145,9 @@ impl Machine {
             for (option, value) in card.iter().flat_map(|card| card.arguments(&place)) {
                 add(option, value);
             }
+        }
+        if let Some(iommu) = last {
+            add("-device", iommu.into());
         }
         out
     }
