@@ -50,12 +50,12 @@ pub fn main(options: &Options) -> Result<ExitCode> {
 }
 
 /// Everything but the journal, which is kept, and the times of directories that hold it.
-fn tree(dir: &Path) -> Result<Tree> {
+pub(crate) fn tree(dir: &Path) -> Result<Tree> {
     Ok(Tree::read(dir)?.without(&[STATE]).without_directory_times())
 }
 
 /// An empty directory, made anew when an earlier demo left one.
-fn fresh(dir: &Path) -> Result<PathBuf> {
+pub(crate) fn fresh(dir: &Path) -> Result<PathBuf> {
     if dir.exists() {
         ensure!(dir.join("sys/bus/pci").exists(), "{} is not an earlier demo", dir.display());
         fs::remove_dir_all(dir)?;
@@ -73,7 +73,8 @@ pub(crate) fn build() -> Result<PathBuf> {
     Ok(here.with_file_name("deploy-vfio"))
 }
 
-fn deploy_vfio(programs: &Path, root: &Path, words: &[&str], out: Stdio) -> Result<()> {
+/// Runs a command on the system below `root`.
+pub(crate) fn deploy_vfio(programs: &Path, root: &Path, words: &[&str], out: Stdio) -> Result<()> {
     println!("$ deploy-vfio {}", words.join(" "));
     let mut command = Command::new(programs);
     let status =

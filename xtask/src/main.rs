@@ -12,6 +12,7 @@ mod demo;
 mod faults;
 mod fuzz;
 mod libvirt;
+mod live;
 mod pages;
 mod sound;
 mod vm;
@@ -31,6 +32,8 @@ enum Task {
     Man(pages::Options),
     /// Write the completion scripts into a directory.
     Completions(pages::Options),
+    /// Take everything back with the statically linked programs, in a root with nothing else.
+    Live,
     /// Run scenarios on a real Debian machine in QEMU.
     Vm(vm::Options),
     /// Let real libvirt daemons read what `evdev` makes of their qemu.conf.
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::main(&options),
         Task::Man(options) => pages::man(&options),
         Task::Completions(options) => pages::completions(&options),
+        Task::Live => live::main(),
         Task::Vm(options) => vm::main(&options),
         Task::Libvirt(options) => libvirt::main(&options),
         Task::Sound(options) => sound::main(&options),

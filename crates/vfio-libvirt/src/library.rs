@@ -47,8 +47,12 @@ impl Libvirt {
     ///
     /// # Errors
     ///
-    /// It is not installed, or too old.
+    /// It is not installed, or too old; the program is linked statically.
     pub fn open(name: &str) -> Result<Self, Error> {
+        if cfg!(target_feature = "crt-static") {
+            // A C library inside opens only libraries of exactly its own version, and crashes at others.
+            return Err(Error::NotInstalled("a statically linked program opens none".to_owned()));
+        }
         // SAFETY: libvirt's initialisers only set up its own state.
         let library = unsafe { Library::open(Some(name), RTLD_NOW | RTLD_LOCAL) }
             .map_err(|error| Error::NotInstalled(error.to_string()))?;

@@ -11,7 +11,7 @@ mod guest;
 pub(crate) mod host;
 pub(crate) mod image;
 mod line;
-mod programs;
+pub(crate) mod programs;
 mod qemu;
 mod recipe;
 mod rig;
@@ -67,14 +67,18 @@ pub fn main(options: &Options) -> Result<ExitCode> {
     if options.shell {
         return run::shell(&image::ready(recipe::USUAL, options.rebuild_image)?, &programs);
     }
+    // Programs that were built here may not run with an older C library.
+    let older = chosen.iter().any(|scenario| scenario.release == recipe::OLDEST);
+    let for_older = if older { programs::build_static()? } else { Vec::new() };
     let mut images = BTreeMap::new();
     for scenario in &chosen {
         if !images.contains_key(scenario.release) {
             let image = image::ready(scenario.release, options.rebuild_image)?;
-            images.insert(scenario.release, image);
+            let old = scenario.release == recipe::OLDEST;
+            images.insert(scenario.release, (image, if old { &for_older } else { &programs }));
         }
     }
-    Ok(run::all(options, &chosen, &images, &programs))
+    Ok(run::all(options, &chosen, &images))
 }
 
 fn choose(names: &[String], all: bool) -> Result<Vec<&'static scenarios::Scenario>> {

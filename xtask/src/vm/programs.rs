@@ -12,13 +12,22 @@ use super::host;
 
 /// Builds the release programs and returns their paths, sorted.
 pub fn build() -> Result<Vec<PathBuf>> {
+    built(&["build", "--release", "--locked", "--bins"], "release")
+}
+
+/// The same, for systems that may have another C library or none.
+pub fn build_static() -> Result<Vec<PathBuf>> {
+    built(&["static"], "x86_64-unknown-linux-gnu/release")
+}
+
+fn built(words: &[&str], directory: &str) -> Result<Vec<PathBuf>> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--release", "--locked", "--bins"]).current_dir(host::workspace());
+    command.args(words).current_dir(host::workspace());
     if !command.status().context("cannot start cargo")?.success() {
         bail!("the release build failed");
     }
-    let directory = host::target().join("release");
+    let directory = host::target().join(directory);
     let mut programs = Vec::new();
     for entry in fs::read_dir(&directory).with_context(|| directory.display().to_string())? {
         let entry = entry?;

@@ -17,6 +17,9 @@ const VERSION: u32 = 1;
 /// The release that scenarios use if nothing else is said.
 pub const USUAL: &str = "bookworm";
 
+/// The oldest release: its C library is older than that of the machines that programs are built on.
+pub const OLDEST: &str = "bullseye";
+
 /// The disk's size.
 pub const SIZE: u64 = 3 * 1024 * 1024 * 1024;
 

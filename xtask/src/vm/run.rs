@@ -26,8 +26,7 @@ use super::transcript::Transcript;
 pub fn all(
     options: &Options,
     scenarios: &[&'static Scenario],
-    images: &BTreeMap<&str, Disk>,
-    programs: &[PathBuf],
+    images: &BTreeMap<&str, (Disk, &Vec<PathBuf>)>,
 ) -> ExitCode {
     let queue = Mutex::new(scenarios.iter());
     let failed = Mutex::new(0);
@@ -36,13 +35,14 @@ pub fn all(
             let next = queue.lock().ok().and_then(|mut queue| queue.next());
             let Some(scenario) = next else { return };
             let start = Instant::now();
-            let mut result = one(options, scenario, &images[scenario.release], programs);
+            let (image, programs) = &images[scenario.release];
+            let mut result = one(options, scenario, image, programs);
             let name = scenario.name;
             if let Some(crash) =
                 result.as_ref().err().and_then(|error| error.downcast_ref::<Crash>())
             {
                 println!("vm: {name}: {crash}: an emulator's defect, so it runs once more");
-                result = one(options, scenario, &images[scenario.release], programs);
+                result = one(options, scenario, image, programs);
             }
             let seconds = start.elapsed().as_secs();
             match result {

@@ -16,7 +16,7 @@ mod trial;
 
 use anyhow::Result;
 
-use super::recipe::USUAL;
+use super::recipe::{OLDEST, USUAL};
 use super::rig::Rig;
 
 /// A named run on real machines.
@@ -143,9 +143,9 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "bullseye",
-        about: "Debian 11",
+        about: "Debian 11, by statically linked programs",
         usual: false,
-        release: "bullseye",
+        release: OLDEST,
         run: systems::plain,
     },
     Scenario {
