@@ -39,6 +39,14 @@ fuzz:
 faults:
     cargo xtask faults --quick
 
+# The statically linked programs in an empty root
+live:
+    cargo xtask live
+
+# The Debian package, and what lintian says of it
+package:
+    cargo xtask package
+
 # A real Debian machine in QEMU, reboots included
 vm:
     cargo xtask vm --jobs 2
@@ -56,4 +64,4 @@ deny:
     cargo deny --offline check bans licenses sources
 
 # All of it
-ci: fmt lint assets doc demo test fuzz faults sound (libvirt "bookworm") vm
+ci: fmt lint assets doc demo test fuzz faults live package sound (libvirt "bookworm") vm

@@ -13,6 +13,7 @@ mod faults;
 mod fuzz;
 mod libvirt;
 mod live;
+mod package;
 mod pages;
 mod sound;
 mod vm;
@@ -32,6 +33,8 @@ enum Task {
     Man(pages::Options),
     /// Write the completion scripts into a directory.
     Completions(pages::Options),
+    /// Build the Debian package, and let lintian look at it.
+    Package(package::Options),
     /// Take everything back with the statically linked programs, in a root with nothing else.
     Live,
     /// Run scenarios on a real Debian machine in QEMU.
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::main(&options),
         Task::Man(options) => pages::man(&options),
         Task::Completions(options) => pages::completions(&options),
+        Task::Package(options) => package::main(&options),
         Task::Live => live::main(),
         Task::Vm(options) => vm::main(&options),
         Task::Libvirt(options) => libvirt::main(&options),

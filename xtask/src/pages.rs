@@ -20,13 +20,14 @@ pub struct Options {
     dir: PathBuf,
 }
 
-/// Runs `cargo xtask man`: a page for each program in `bins/`.
+/// Runs `cargo xtask man`: a page for each program in `bins/` that people run.
 pub fn man(options: &Options) -> Result<ExitCode> {
     let built = demo::build()?;
     for source in fs::read_dir("bins")? {
         let source = source?.path();
         let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if source.extension().is_some_and(|extension| extension == "rs") {
+        let is_source = source.extension().is_some_and(|extension| extension == "rs");
+        if is_source && name.starts_with("deploy-vfio") {
             let mut program = Command::new(built.with_file_name(&name));
             let page = program.env("DEPLOY_VFIO_ASK", "man").arg("--help");
             write(&options.dir, &format!("{name}.1"), page)?;
@@ -44,6 +45,13 @@ pub fn completions(options: &Options) -> Result<ExitCode> {
         write(&options.dir, file, Command::new(&built).args(["completions", shell]))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Both, in directories below `dir`.
+pub(crate) fn write_all(dir: &Path) -> Result<()> {
+    man(&Options { dir: dir.join("man") })?;
+    completions(&Options { dir: dir.join("completions") })?;
+    Ok(())
 }
 
 fn write(dir: &Path, file: &str, program: &mut Command) -> Result<()> {

@@ -6,6 +6,7 @@ mod fixed;
 mod guests;
 mod later;
 mod multiboot;
+mod package;
 mod refusals;
 mod rescue;
 mod running;
@@ -98,6 +99,13 @@ pub const ALL: &[Scenario] = &[
         usual: true,
         release: USUAL,
         run: refusals::run,
+    },
+    Scenario {
+        name: "package",
+        about: "the Debian package: installed, upgraded, removed, purged, with a menu deployed all along",
+        usual: false,
+        release: USUAL,
+        run: package::run,
     },
     Scenario {
         name: "trial",
