@@ -75,7 +75,8 @@ const LEFT_OUT: &[&str] = &[
     "/lib/modules/*/kernel/drivers/iio/*",
     "/lib/modules/*/kernel/drivers/infiniband/*",
     "/lib/modules/*/kernel/drivers/isdn/*",
-    "/lib/modules/*/kernel/drivers/media/*",
+    // All but cec, which drivers of cards use.
+    "/lib/modules/*/kernel/drivers/media/[!c]*",
     "/lib/modules/*/kernel/drivers/mtd/*",
     "/lib/modules/*/kernel/drivers/net/can/*",
     "/lib/modules/*/kernel/drivers/net/usb/*",
