@@ -109,6 +109,12 @@ fn rival((bench, stage, desk): (&Bench, &Stage, &Desk), n: usize) -> Result<()> 
     let Some(other) = other.transpose()? else { bail!("no change {n}: {}", ran.output.trim()) };
     let codes = (ran.exit, other.exit);
     let told = || format!("{codes:?}: {}; the other: {}", ran.output.trim(), other.output.trim());
+    let is_lock = |call: &&String| call.starts_with("flock ");
+    let first = stage.calls.iter().position(|call| is_lock(&call));
+    let last = stage.calls.iter().rposition(|call| is_lock(&call));
+    // Stopped between taking the lock and giving it back, it keeps everybody else out.
+    let held = first.is_some_and(|at| n > at + 1) && last.is_some_and(|at| n <= at + 1);
+    ensure!(!held || other.exit != Exit::Code(stage.code), "two at once: {}", told());
     let found = stage.ends.end(&tree::read(&desk.root, false)?)?;
     let one_did = [ran.exit, other.exit].contains(&Exit::Code(stage.code));
     ensure!(found.new == one_did || found.old, "{}", told());

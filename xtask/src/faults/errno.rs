@@ -1,7 +1,8 @@
 //! C4: a change fails, at each change in turn, once or from then on.
 //!
 //! A case `17/ENOSPC/once` lets change 17 fail; `17/EIO/on` every change from 17 on;
-//! `17/ENOSPC/same` every call of that name from 17 on, as a full disk does.
+//! `17/ENOSPC/same` every call of that name from 17 on, as a full disk does. `17/EINTR/once` is a signal
+//! that nobody waits for, and nothing may come of it.
 
 use anyhow::{Result, bail, ensure};
 use nix::errno::Errno;
@@ -16,6 +17,10 @@ use super::tree;
 const ERRORS: [(&str, Errno); 3] =
     [("ENOSPC", Errno::ENOSPC), ("EIO", Errno::EIO), ("EROFS", Errno::EROFS)];
 
+/// Calls that a signal can interrupt.
+const INTERRUPTED: [&str; 6] = ["flock", "fsync", "ftruncate", "openat", "syncfs", "write"];
+const EINTR: &str = "EINTR";
+
 /// Every change with every error, for each length of time.
 pub fn list(stage: &Stage, scope: Scope) -> Vec<String> {
     let mut cases = Vec::new();
@@ -27,6 +32,12 @@ pub fn list(stage: &Stage, scope: Scope) -> Vec<String> {
                 }
             }
         }
+        let name = stage.calls[n - 1].split(' ').next().unwrap_or_default();
+        // Programs of the distribution are what they are.
+        let ours = !stage.scenario.rebuilds() && INTERRUPTED.contains(&name);
+        if ours && (!scope.quick || n % 3 == 0) {
+            cases.push(format!("{n}/{EINTR}/once"));
+        }
     }
     cases
 }
@@ -35,8 +46,9 @@ pub fn list(stage: &Stage, scope: Scope) -> Vec<String> {
 pub fn run((bench, stage, desk): (&Bench, &Stage, &Desk), name: &str) -> Result<()> {
     let parts: Vec<_> = name.split('/').collect();
     let n = number(parts.first())?;
-    let error = ERRORS.iter().find(|(error, _)| parts.get(1) == Some(error));
-    let Some(&(_, errno)) = error else { bail!("no such error") };
+    let errors = ERRORS.iter().chain(&[(EINTR, Errno::EINTR)]);
+    let error = errors.copied().find(|(error, _)| parts.get(1) == Some(error));
+    let Some((_, errno)) = error else { bail!("no such error") };
     let length = parts.get(2).copied().unwrap_or("once");
     bench.set(stage, desk)?;
     let mut hit = "";
@@ -56,6 +68,9 @@ pub fn run((bench, stage, desk): (&Bench, &Stage, &Desk), name: &str) -> Result<
     let now = tree::read(&desk.root, false)?;
     stage.ends.whole(&now)?;
     let said = ran.output.trim();
+    if errno == Errno::EINTR {
+        ensure!(ran.exit == Exit::Code(stage.code), "{:?} after {hit} at {n}: {said}", ran.exit);
+    }
     match ran.exit {
         Exit::Code(0) => {
             let found = stage.ends.end(&now)?;

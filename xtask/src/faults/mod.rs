@@ -22,6 +22,7 @@ mod power;
 mod programs;
 mod record;
 mod scenario;
+mod special;
 mod tracer;
 mod tree;
 
@@ -58,6 +59,9 @@ pub struct Options {
     /// Cases to run at the same time.
     #[arg(long, default_value_t = 2, value_name = "N")]
     jobs: usize,
+    /// Plant this defect, in programs that were built with `--features vfio-core/defects`.
+    #[arg(long, value_name = "NAME", requires = "programs")]
+    defect: Option<String>,
     /// Use the programs in DIR instead of building them.
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
@@ -76,7 +80,8 @@ pub fn main(options: &Options) -> Result<ExitCode> {
         None => programs::build()?,
     };
     let scratch = scratch()?;
-    let bench = Bench { programs, scratch: scratch.clone(), defect: None };
+    let defect = options.defect.as_deref().map(defects::find).transpose()?;
+    let bench = Bench { programs, scratch: scratch.clone(), defect };
     let result = match &options.replay {
         Some(case) => return replay(&bench, options, case),
         None => run(&bench, options),

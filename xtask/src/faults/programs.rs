@@ -20,6 +20,28 @@ pub fn build_with_defects() -> Result<PathBuf> {
     Ok(target.join("debug"))
 }
 
+/// What the engine's own tests print with this defect.
+pub fn engine_tests(defect: &str) -> Result<String> {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args([
+        "test",
+        "--locked",
+        "--no-fail-fast",
+        "--package",
+        "vfio-core",
+        "--lib",
+        "--tests",
+    ]);
+    command.args(["--features", "defects"]).current_dir(workspace());
+    command.env("CARGO_TARGET_DIR", target().join("defects")).env("DEPLOY_VFIO_DEFECT", defect);
+    let output = command.output().context("cannot start cargo")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !text.contains("test result: ") {
+        bail!("the engine's tests did not run:\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(text)
+}
+
 fn cargo(target: &Path, more: &[&str]) -> Result<()> {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(["build", "--locked", "--bins"]).args(more);

@@ -92,6 +92,11 @@ pub fn node(path: &Path) -> Result<Node> {
     if about.is_symlink() {
         return Ok(Node::Link { target: fs::read_link(path)?, owner });
     }
+    if !about.is_file() {
+        // A pipe or a device: only that it is one.
+        let target = format!("special {:o}", about.mode()).into();
+        return Ok(Node::Link { target, owner });
+    }
     let bytes = if about.len() < LARGE { fs::read(path)? } else { Vec::new() };
     let mtime = (about.mtime(), about.mtime_nsec());
     Ok(Node::File(FileNode { bytes, mode, owner, mtime, xattrs: xattrs(path)? }))

@@ -15,6 +15,7 @@ use crate::{
     Error, Result, Root,
     change::{
         Artefact, Image, Rebuild,
+        defect::defect,
         disk::Disk,
         files::{Found, Move, next},
         journal::Built,
@@ -47,7 +48,9 @@ pub(crate) fn describe(root: &Root, disk: &Disk, artefact: &Artefact) -> Result<
         disk.set_flags(&file, &meta);
         disk.dress(&file, staged, &meta)?;
     }
-    disk.sync_file(&file, staged)?;
+    if !defect("no-built-fsync") {
+        disk.sync_file(&file, staged)?;
+    }
     Ok(Built { path: path.clone(), staged: staged.clone(), old, new })
 }
 
@@ -86,6 +89,9 @@ pub(crate) fn commit(root: &Root, disk: &Disk, built: &Built, tag: &str) -> Resu
         disk.keep(&at, live, &aside)?;
         disk.rename((&at, swp), (&at, live))?;
         disk.rename((&at, &aside), (&at, swp))?;
+    }
+    if defect("early-free") {
+        disk.unlink(&at, swp)?;
     }
     disk.sync_folder(&at)?;
     disk.sync_for_boot(&at)

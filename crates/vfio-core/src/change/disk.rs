@@ -18,7 +18,7 @@ use rustix::{
         AtFlags, FallocateFlags, FileType, Gid, IFlags, Mode, OFlags, RenameFlags, Timespec,
         Timestamps, UTIME_OMIT, Uid, XattrFlags,
     },
-    io::{Errno, retry_on_intr},
+    io::Errno,
 };
 
 use crate::{
@@ -91,6 +91,10 @@ impl Disk {
         // Some flags can only be set while a file is empty.
         self.set_flags(&file, meta);
         self.write(&file, bytes).at("write", &path)?;
+        if defect("metadata-after-fsync") {
+            self.sync(&file).at("sync", &path)?;
+            return self.dress(&file, &path, meta);
+        }
         self.dress(&file, &path, meta)?;
         self.sync(&file).at("sync", &path)
     }
@@ -100,7 +104,7 @@ impl Disk {
             OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o600);
         self.step()
-            .and_then(|()| retry_on_intr(|| rustix::fs::openat(&at.fd, name, flags, mode)))
+            .and_then(|()| retry(|| rustix::fs::openat(&at.fd, name, flags, mode)))
             .at("create", &at.join(name))
     }
 
@@ -111,7 +115,7 @@ impl Disk {
             return Err(cut.into());
         }
         while !bytes.is_empty() {
-            match retry_on_intr(|| rustix::io::write(file, bytes))? {
+            match retry(|| rustix::io::write(file, bytes))? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 n => bytes = &bytes[n..],
             }
@@ -335,12 +339,12 @@ impl Disk {
     pub(crate) fn append(&self, at: &Folder, name: &str, good: u64, line: &[u8]) -> Result<()> {
         let path = at.join(name);
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = retry_on_intr(|| rustix::fs::openat(&at.fd, name, flags, Mode::empty()))
-            .at("open", &path)?;
+        let file =
+            retry(|| rustix::fs::openat(&at.fd, name, flags, Mode::empty())).at("open", &path)?;
         let size = rustix::fs::fstat(&file).at("inspect", &path)?.st_size;
         if u64::try_from(size).is_ok_and(|size| size > good) {
             self.step()
-                .and_then(|()| retry_on_intr(|| rustix::fs::ftruncate(&file, good)))
+                .and_then(|()| retry(|| rustix::fs::ftruncate(&file, good)))
                 .at("cut", &path)?;
         }
         rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(good)).at("write", &path)?;
@@ -363,8 +367,11 @@ impl Disk {
     pub(crate) fn open_lock(&self, at: &Folder, name: &str) -> Result<OwnedFd> {
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o600);
+        if defect("new-lock") {
+            self.unlink(at, name)?;
+        }
         self.step()
-            .and_then(|()| retry_on_intr(|| rustix::fs::openat(&at.fd, name, flags, mode)))
+            .and_then(|()| retry(|| rustix::fs::openat(&at.fd, name, flags, mode)))
             .at("open", &at.join(name))
     }
 
@@ -372,7 +379,7 @@ impl Disk {
         if defect("no-file-fsync") {
             return Ok(());
         }
-        self.step().and_then(|()| retry_on_intr(|| rustix::fs::fsync(file)))
+        self.step().and_then(|()| retry(|| rustix::fs::fsync(file)))
     }
 
     /// Makes what `file` holds durable.
@@ -385,12 +392,15 @@ impl Disk {
         if defect("no-dir-fsync") {
             return Ok(());
         }
-        self.step().and_then(|()| retry_on_intr(|| rustix::fs::fsync(&at.fd))).at("sync", &at.path)
+        self.step().and_then(|()| retry(|| rustix::fs::fsync(&at.fd))).at("sync", &at.path)
     }
 
     /// Writes everything the file system of this directory still holds in memory.
     pub(crate) fn sync_all(&self, at: &Folder) -> Result<()> {
-        self.step().and_then(|()| retry_on_intr(|| rustix::fs::syncfs(&at.fd))).at("sync", &at.path)
+        if defect("no-built-fsync") {
+            return Ok(());
+        }
+        self.step().and_then(|()| retry(|| rustix::fs::syncfs(&at.fd))).at("sync", &at.path)
     }
 
     /// The same, and for readers that know no journal: a boot loader's.
@@ -402,6 +412,11 @@ impl Disk {
         }
         Ok(())
     }
+}
+
+/// A signal that comes while a call waits is no failure.
+fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+    if defect("no-retry") { call() } else { rustix::io::retry_on_intr(call) }
 }
 
 fn is_dir(at: &Folder, name: &CStr) -> bool {

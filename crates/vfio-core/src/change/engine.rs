@@ -10,6 +10,7 @@ use crate::{
     change::{
         Applied, Artefact, OnConflict, Operation, Plan, Rebuild, Rebuilder, Recovered, Settings,
         Standing, UndoPreview, Undone, assemble,
+        defect::defect,
         disk::Disk,
         journal::{Entry, State},
         packages,
@@ -244,7 +245,11 @@ fn settled(mut part: Part, id: u32, end: &Entry) -> Result<Part> {
 }
 
 fn newest_applied(root: &Root) -> Result<Option<u32>> {
-    for id in ids(root)?.into_iter().rev() {
+    let mut ids = ids(root)?;
+    if !defect("oldest-first") {
+        ids.reverse();
+    }
+    for id in ids {
         if last(root, id)?.state == State::Applied {
             return Ok(Some(id));
         }

@@ -11,7 +11,11 @@ use std::{collections::VecDeque, os::fd::OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, OFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
 
-use crate::{Error, Result, Root, change::Mtime, error::At};
+use crate::{
+    Error, Result, Root,
+    change::{Mtime, defect::defect},
+    error::At,
+};
 
 /// A link that leads to a link that leads to a link... ends here.
 const MOST_LINKS: usize = 40;
@@ -75,6 +79,7 @@ impl Place {
             ("etc/libvirt/hooks", hooks) => ("etc/libvirt/hooks", format!("{hooks}.{name}")),
             _ => (dir, name.to_owned()),
         };
+        let shown = if defect("one-name") { String::new() } else { shown };
         Self {
             dir: dir.to_owned(),
             name: name.to_owned(),

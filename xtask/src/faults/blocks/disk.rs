@@ -37,6 +37,12 @@ impl FileSystem {
         }
     }
 
+    /// Makes one in the new file `image`.
+    pub fn format(self, image: &Path) -> Result<()> {
+        File::create(image)?.set_len(self.size() << 20)?;
+        self.make(&image.display().to_string())
+    }
+
     fn make(self, device: &str) -> Result<()> {
         let force = if self == Self::Ext4 { "-F" } else { "-f" };
         run(&format!("mkfs.{}", self.name()), &["-q", force, device]).map(drop)
@@ -203,7 +209,8 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
     run("cp", &["--sparse=always", &from, &to]).map(drop)
 }
 
-fn run(program: &str, arguments: &[&str]) -> Result<String> {
+/// Runs a program to its end; returns what it printed.
+pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
     let output = Command::new(program).args(arguments).output();
     let output = output.with_context(|| format!("cannot start {program}"))?;
     let said = String::from_utf8_lossy(&output.stderr);

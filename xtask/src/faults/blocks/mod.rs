@@ -9,7 +9,7 @@
 //! A case `xfs/17` is the disk after 17 writes, `xfs/17/2` the same with the third choice of lost ones.
 //! It needs root, loop devices and the file systems; a case runs on a recording of its own.
 
-mod disk;
+pub mod disk;
 mod writes;
 
 use std::path::{Path, PathBuf};
@@ -87,9 +87,14 @@ pub fn report(bench: &Bench, stages: &[Stage], scope: Scope) -> Result<Verdict> 
     Ok(total)
 }
 
-/// The first case that fails on the file system that shows most.
-pub fn noticed(bench: &Bench, stage: &Stage, scope: Scope) -> Result<Option<(String, Error)>> {
-    let recording = record(bench, stage, FileSystem::Xfs)?;
+/// The first case that fails on this file system.
+pub fn noticed(
+    bench: &Bench,
+    stage: &Stage,
+    fs: FileSystem,
+    scope: Scope,
+) -> Result<Option<(String, Error)>> {
+    let recording = record(bench, stage, fs)?;
     let mut cases = cases(&recording, scope);
     cases.iter_mut().for_each(|case| case.mounted = false);
     Ok(run_all(bench, stage, &recording, &cases, scope)?.failed.into_iter().next())
