@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Error, Result, bail};
 
 use super::lab::{Bench, Desk, Stage};
-use super::{blocks, disturb, edit, errno, kill, power, special};
+use super::{blocks, crowd, disturb, edit, errno, kill, power, special};
 
 /// The kinds of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -26,6 +26,8 @@ pub enum Kind {
     C7,
     /// A user edits files in the middle of it.
     C10,
+    /// Several runs at once, some of them killed.
+    C12,
     /// Special files, on five kinds of file systems.
     C17,
     /// Signals, another run and a package manager in the middle of it.
@@ -35,12 +37,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::C1,
         Self::C4,
         Self::C6,
         Self::C7,
         Self::C10,
+        Self::C12,
         Self::C17,
         Self::Disturb,
         Self::Defects,
@@ -53,6 +56,7 @@ impl Kind {
             Self::C6 => "c6",
             Self::C7 => "c7",
             Self::C10 => "c10",
+            Self::C12 => "c12",
             Self::C17 => "c17",
             Self::Disturb => "disturb",
             Self::Defects => "defects",
@@ -75,6 +79,7 @@ pub fn list(kind: Kind, stage: &Stage, scope: Scope) -> Vec<String> {
         Kind::C4 => errno::list(stage, scope),
         Kind::C6 => power::list(stage, scope),
         Kind::C10 => edit::list(stage, scope),
+        Kind::C12 => crowd::list(stage, scope),
         Kind::C17 => special::list(stage, scope),
         Kind::Disturb => disturb::list(stage, scope),
         Kind::C7 | Kind::Defects => Vec::new(),
@@ -107,6 +112,7 @@ pub fn run(kind: Kind, lab: (&Bench, &Stage, &Desk), name: &str, seed: u64) -> V
         Kind::C6 => verdict.add(name, power::run(lab, name, seed)),
         Kind::C7 => verdict.add(name, blocks::run(lab, name, seed)),
         Kind::C10 => edit::run(lab, name, &mut verdict),
+        Kind::C12 => verdict.add(name, crowd::run(lab, name, seed)),
         Kind::C17 => verdict.add(name, special::run_case(lab, name)),
         Kind::Disturb => verdict.add(name, disturb::run(lab, name)),
         Kind::Defects => {}

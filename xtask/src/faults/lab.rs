@@ -59,7 +59,8 @@ impl Desk {
 }
 
 impl Bench {
-    fn command(&self, scenario: &Scenario, verb: Verb, root: &Path) -> Command {
+    /// A command on the tree `root`, ready to be started.
+    pub fn command(&self, scenario: &Scenario, verb: Verb, root: &Path) -> Command {
         let name = match verb {
             Verb::Apply(_) => "apply",
             Verb::Undo | Verb::UndoKeep => "undo",

@@ -9,6 +9,7 @@
 
 mod blocks;
 mod calls;
+mod crowd;
 mod defects;
 mod disturb;
 mod edit;
