@@ -8,6 +8,7 @@
 
 mod audio_loopback;
 mod auto_xorg;
+mod by_hand;
 mod cpu;
 mod declared;
 mod drivers;

@@ -11,7 +11,7 @@ use vfio_core::{
     layout::TRIAL,
 };
 use vfio_grub::Entry;
-use vfio_iommu::{Allow, Binding, Choice, Selection};
+use vfio_iommu::{Allow, Binding, Choice, Chosen, Selection};
 
 use crate::{
     Wanted, trial,
@@ -38,6 +38,8 @@ Examples:
       Hand over whatever nothing on the host needs, too.
   deploy-vfio multiboot --parse vga,12
       The display devices and group 12; the normal entry stays the default.
+  deploy-vfio multiboot last --by-hand
+      With mkinitcpio, systemd-boot or entries below /boot/loader: print the files, and the steps.
   deploy-vfio multiboot off
       Take the menu away.
 
@@ -106,11 +108,8 @@ pub(crate) fn plan(
         vfio_iommu::unbind(draft)?;
         return Ok(vfio_grub::clear_entries(draft)?);
     };
-    let names = Names::read(draft.root(), &machine.pci)?.or_of(machine);
-    let chosen = vfio_iommu::select(machine, &words.parse, &words.allow)?;
-    let entries = vfio_iommu::entries(machine, &|device| names.call(device), &chosen)?;
+    let (chosen, entries) = offered(draft, machine, words)?;
     let default = vfio_iommu::choose(&entries, machine, words.entry)?;
-    let how = if words.by_id { Binding::ById } else { Binding::ByAddress };
     chosen.tell(draft);
     if let Some(note) = default.and_then(|entry| vfio_iommu::screen_note(machine, entry)) {
         draft.note(note);
@@ -118,16 +117,40 @@ pub(crate) fn plan(
     if let Some(warning) = vfio_iommu::prompt_warning(machine, &entries) {
         draft.warn(warning);
     }
-    vfio_iommu::bind(draft, machine, &entries, how)?;
-    let lines: Result<Vec<Entry>, _> =
-        entries.iter().map(|entry| line(machine, entry, how)).collect();
+    vfio_iommu::bind(draft, machine, &entries, how(words))?;
+    let lines = lines(machine, &entries, words)?;
     if words.trial {
-        return try_once(draft, machine, &lines?, default);
+        return try_once(draft, machine, &lines, default);
     }
     if default.is_some() {
         draft.note("`--trial` makes an entry the default only after a boot that proves itself");
     }
-    Ok(vfio_grub::set_entries(draft, &lines?, default.map(|entry| entry.id.as_str()))?)
+    Ok(vfio_grub::set_entries(draft, &lines, default.map(|entry| entry.id.as_str()))?)
+}
+
+/// What was chosen, and the entries that there are for it.
+pub(crate) fn offered(
+    draft: &Draft<'_>,
+    machine: &Machine,
+    words: &Multiboot,
+) -> Result<(Chosen, Vec<vfio_iommu::Entry>), Failure> {
+    let names = Names::read(draft.root(), &machine.pci)?.or_of(machine);
+    let chosen = vfio_iommu::select(machine, &words.parse, &words.allow)?;
+    let entries = vfio_iommu::entries(machine, &|device| names.call(device), &chosen)?;
+    Ok((chosen, entries))
+}
+
+/// The entries as a boot loader is told of them.
+pub(crate) fn lines(
+    machine: &Machine,
+    entries: &[vfio_iommu::Entry],
+    words: &Multiboot,
+) -> Result<Vec<Entry>, Failure> {
+    entries.iter().map(|entry| line(machine, entry, how(words))).collect()
+}
+
+fn how(words: &Multiboot) -> Binding {
+    if words.by_id { Binding::ById } else { Binding::ByAddress }
 }
 
 /// The words that say what is deployed: an entry that proved itself is on trial no longer.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests read the source and run programs")]
 
+mod by_hand;
 mod install;
 mod journal;
 mod original;

@@ -66,7 +66,10 @@ impl Advice for Error {
     fn help(&self) -> Vec<String> {
         match self {
             Self::Loader(_) => {
-                vec!["deploy-vfio supports GRUB as Debian and Ubuntu set it up".into()]
+                vec![
+                    "deploy-vfio supports GRUB as Debian and Ubuntu set it up".into(),
+                    "`deploy-vfio multiboot --by-hand` prints what to put in place yourself".into(),
+                ]
             }
             Self::EntryName { id } => vec![format!("call it `{ENTRIES}/{}.conf`", better(id))],
             Self::TooLong { .. } => vec!["select fewer devices with --parse".into()],

@@ -10,6 +10,7 @@
 
 mod entries;
 mod error;
+mod loader_entry;
 mod menu;
 mod render;
 mod trial;
@@ -17,6 +18,7 @@ mod verify;
 
 pub use entries::{Entry, clear_entries, entries, set_entries};
 pub use error::Error;
+pub use loader_entry::LoaderEntry;
 pub use menu::{Menu, MenuEntry};
 pub use render::{parameters, render, way_back};
 pub use trial::{forget_trial, try_once};

@@ -125,6 +125,18 @@ pub fn bind(
     scripts::write(draft, machine)
 }
 
+/// The files, by their paths below the root, that [`bind`] would write where the initial RAM file system
+/// is built by a program that is not served: for a person to put in place. The kernel parameters that
+/// all entries share go into `draft`, which is not to be committed.
+pub fn by_hand(
+    draft: &mut Draft<'_>,
+    machine: &Machine,
+    entries: &[Entry],
+) -> Result<Vec<(&'static str, &'static str)>, Error> {
+    switch_iommu_on(draft, machine, entries)?;
+    Ok(scripts::of(machine.boot.initramfs))
+}
+
 /// Takes away all that [`bind`] writes, but for what a setup without a menu uses as well.
 pub fn unbind(draft: &mut Draft<'_>) -> Result<(), Error> {
     if !is_fixed(draft)? {

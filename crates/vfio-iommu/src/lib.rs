@@ -42,8 +42,8 @@ mod select;
 mod selection;
 
 pub use bind::{
-    Arguments, Binding, FIXED, FRAGMENT, arguments, bind, bind_by_parameters, is_fixed, unbind,
-    unbind_fixed,
+    Arguments, Binding, FIXED, FRAGMENT, arguments, bind, bind_by_parameters, by_hand, is_fixed,
+    unbind, unbind_fixed,
 };
 pub use bound::bound;
 pub use choice::{Choice, choose, screen_note};

@@ -21,31 +21,50 @@ const MODULE_SCRIPT: &str = "usr/lib/dracut/modules.d/90deploy-vfio/bind";
 const GUARD: &str = "etc/initramfs/post-update.d/deploy-vfio";
 const KERNEL_GUARD: &str = "etc/kernel/postinst.d/zy-deploy-vfio";
 
+/// Where mkinitcpio's hook of ours takes what it puts into images.
+const INITCPIO: [(&str, &str); 4] = [
+    ("etc/initcpio/install/deploy-vfio", include_str!("../assets/initcpio-install")),
+    ("etc/initcpio/hooks/deploy-vfio", include_str!("../assets/initcpio-hook")),
+    ("usr/local/lib/deploy-vfio/bind", BIND),
+    (
+        "usr/local/lib/deploy-vfio/deploy-vfio-bind.service",
+        include_str!("../assets/deploy-vfio-bind.service"),
+    ),
+];
+const BIND: &str = include_str!("../assets/init-top-deploy-vfio");
+
 const ALL: [&str; 7] = [SCRIPT, HOOK, MODULE, MODULE_HOOK, MODULE_SCRIPT, GUARD, KERNEL_GUARD];
 
-/// Writes them for what builds the initial RAM file system on `machine`.
-pub(crate) fn write(draft: &mut Draft<'_>, machine: &Machine) -> Result<(), Error> {
-    let script = include_str!("../assets/init-top-deploy-vfio");
+/// What brings script and driver into an initial RAM file system of this kind; nothing where it is not
+/// known how.
+pub(crate) fn of(initramfs: Initramfs) -> Vec<(&'static str, &'static str)> {
     let guard = include_str!("../assets/post-update-deploy-vfio");
-    let wanted: &[(&str, &str)] = match machine.boot.initramfs {
-        Initramfs::Dracut => &[
+    match initramfs {
+        Initramfs::Dracut => vec![
             (MODULE, include_str!("../assets/dracut-module-setup.sh")),
             (MODULE_HOOK, include_str!("../assets/dracut-pre-udev.sh")),
-            (MODULE_SCRIPT, script),
+            (MODULE_SCRIPT, BIND),
             (KERNEL_GUARD, guard),
         ],
-        _ => &[
-            (SCRIPT, script),
+        Initramfs::InitramfsTools => vec![
+            (SCRIPT, BIND),
             (HOOK, include_str!("../assets/initramfs-hook-deploy-vfio")),
             (GUARD, guard),
         ],
-    };
+        Initramfs::Mkinitcpio => INITCPIO.to_vec(),
+        Initramfs::Unknown => Vec::new(),
+    }
+}
+
+/// Writes them for what builds the initial RAM file system on `machine`.
+pub(crate) fn write(draft: &mut Draft<'_>, machine: &Machine) -> Result<(), Error> {
+    let wanted = of(machine.boot.initramfs);
     // Another program may have built it before.
     for path in ALL.iter().filter(|path| wanted.iter().all(|(other, _)| other != *path)) {
         draft.remove(path);
     }
     for (path, text) in wanted {
-        draft.write_executable(path, *text)?;
+        draft.write_executable(path, text)?;
     }
     Ok(())
 }
@@ -75,11 +94,13 @@ pub(crate) fn supports_files(machine: &Machine) -> Result<(), Error> {
 const BOTH: &str =
     "initramfs-tools (Debian, Ubuntu and their kin) and dracut are what is supported";
 
+const BY_HAND: &str = "`deploy-vfio multiboot --by-hand` prints what to put in place yourself";
+
 fn refused(builds: &str, help: &str) -> Error {
     vfio_core::Error::Refused {
         what: "devices cannot be bound at boot on this system".to_owned(),
         because: vec![format!("{builds} the initial RAM file system here")],
-        help: vec![help.to_owned()],
+        help: vec![help.to_owned(), BY_HAND.to_owned()],
     }
     .into()
 }
