@@ -21,7 +21,8 @@ pub struct LoaderEntry {
 
 impl LoaderEntry {
     /// The entry for `entry` with the parameters that all of them share, beside the system's own entry
-    /// of this name and text; `None` where that starts no Linux kernel by a command line.
+    /// of this name and text; `None` where that starts no Linux kernel by a command line, or is written in
+    /// characters that no terminal should be shown.
     #[must_use]
     pub fn beside(name: &str, text: &str, entry: &Entry, shared: &Cmdline) -> Option<Self> {
         // `.conf` may follow the number of tries that are left.
@@ -32,7 +33,10 @@ impl LoaderEntry {
         });
         let lines: Vec<(&str, &str)> = text.lines().filter_map(field).collect();
         let value = |key: &str| lines.iter().find(|(k, _)| *k == key).map(|(_, value)| *value);
-        if stem.starts_with("deploy-vfio-") || value("linux").is_none() {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "+-_.".contains(c);
+        let odd = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+        let is_ours = stem.starts_with("deploy-vfio-");
+        if is_ours || !stem.chars().all(plain) || text.contains(odd) || value("linux").is_none() {
             return None;
         }
         let mut words = shared.clone();
@@ -125,9 +129,13 @@ mod tests {
         assert!(of("a+b.conf", "linux /x").unwrap().text.ends_with(
             "options deploy_vfio.bind=0000:04:00.0=10de:2484 initcall_blacklist=sysfb_init\n"
         ));
-        for (name, text) in
-            [("a.conf", "title A\nefi /shell.efi\n"), ("a.conf", ""), ("a.txt", "linux /x")]
-        {
+        for (name, text) in [
+            ("a.conf", "title A\nefi /shell.efi\n"),
+            ("a.conf", ""),
+            ("a.txt", "linux /x"),
+            ("a\n.conf", "linux /x"),
+            ("a.conf", "linux /x\noptions \x1b[2J"),
+        ] {
             assert_eq!(of(name, text), None, "{name} {text}");
         }
     }
