@@ -15,7 +15,7 @@ const PROGRAMS: &[&str] = &["deploy-vfio", "deploy-vfio-log", "deploy-vfio-undo"
 
 /// Runs `cargo xtask live`: a menu is deployed by the usual programs, and taken back by the static ones.
 pub fn main() -> Result<ExitCode> {
-    let programs = vm::programs::build_static()?;
+    let programs = vm::programs::build_static(PROGRAMS)?;
     let live = Path::new("target/live");
     let system = demo::fresh(&live.join("mnt"))?;
     for dir in ["bin", "proc"] {

@@ -69,7 +69,7 @@ pub fn main(options: &Options) -> Result<ExitCode> {
     }
     // Programs that were built here may not run with an older C library.
     let older = chosen.iter().any(|scenario| scenario.release == recipe::OLDEST);
-    let for_older = if older { programs::build_static()? } else { Vec::new() };
+    let for_older = if older { programs::build_static(&[])? } else { Vec::new() };
     let mut images = BTreeMap::new();
     for scenario in &chosen {
         if !images.contains_key(scenario.release) {

@@ -15,9 +15,11 @@ pub fn build() -> Result<Vec<PathBuf>> {
     built(&["build", "--release", "--locked", "--bins"], "release")
 }
 
-/// The same, for systems that may have another C library or none.
-pub fn build_static() -> Result<Vec<PathBuf>> {
-    built(&["static"], "x86_64-unknown-linux-gnu/release")
+/// The same, for systems that may have another C library or none; only these, or all when none is named.
+pub fn build_static(names: &[&str]) -> Result<Vec<PathBuf>> {
+    let words = names.iter().flat_map(|name| ["--bin", name]);
+    let words: Vec<&str> = ["static"].into_iter().chain(words).collect();
+    built(&words, "x86_64-unknown-linux-gnu/release")
 }
 
 fn built(words: &[&str], directory: &str) -> Result<Vec<PathBuf>> {
