@@ -17,18 +17,28 @@ const WORDS: [&str; 3] = ["multiboot", "last", "--by-hand"];
 fn arch(files: &[(&str, &str)]) -> Stage {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("machines/two-gpus.json");
     let stage = Stage::new(&Description::read(&file).unwrap(), Edits::None).unwrap();
-    let at = |path: &str| stage.path().join(path);
-    for gone in ["update-initramfs", "mkinitramfs"] {
-        let _ = fs::remove_file(at(&format!("usr/sbin/{gone}")));
-    }
-    fs::remove_dir_all(at("etc/initramfs-tools")).unwrap();
-    for (path, text) in
-        files.iter().chain(&[("usr/bin/mkinitcpio", ""), ("etc/mkinitcpio.conf", "")])
-    {
-        fs::create_dir_all(at(path).parent().unwrap()).unwrap();
-        fs::write(at(path), text).unwrap();
+    has_mkinitcpio(stage.path());
+    for (path, text) in files {
+        write(stage.path(), path, text);
     }
     stage
+}
+
+/// Has mkinitcpio build the initramfs of the machine that is laid out at `root`.
+pub fn has_mkinitcpio(root: &Path) {
+    for gone in ["update-initramfs", "mkinitramfs"] {
+        let _ = fs::remove_file(root.join("usr/sbin").join(gone));
+    }
+    fs::remove_dir_all(root.join("etc/initramfs-tools")).unwrap();
+    for path in ["usr/bin/mkinitcpio", "etc/mkinitcpio.conf"] {
+        write(root, path, "");
+    }
+}
+
+fn write(root: &Path, path: &str, text: &str) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
 }
 
 /// The same, started by systemd-boot.

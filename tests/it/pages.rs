@@ -8,7 +8,10 @@ use std::{
 
 use vfio_testkit::Description;
 
-use crate::tools::{has, programs};
+use crate::{
+    by_hand::has_mkinitcpio,
+    tools::{has, programs},
+};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_deploy-vfio");
 
@@ -89,17 +92,30 @@ fn examples(name: &str) -> Vec<String> {
     items.filter(|line| !line.starts_with(' ') && !line.is_empty()).map(str::to_owned).collect()
 }
 
-/// A machine with one operation, and a directory with a draft to stand in.
-fn deployed(dir: &Path) -> PathBuf {
-    let root = dir.join("root");
+/// The sample machine, at `name` in `dir`.
+fn laid_out(dir: &Path, name: &str) -> PathBuf {
+    let root = dir.join(name);
     let machine = Path::new(env!("CARGO_MANIFEST_DIR")).join("machines/two-gpus.json");
     Description::read(&machine).unwrap().lay_out(&root).unwrap();
+    root
+}
+
+/// A machine with one operation, and a directory with a draft to stand in.
+fn deployed(dir: &Path) -> PathBuf {
+    let root = laid_out(dir, "root");
     fs::write(dir.join("draft.json"), r#"{"format":1,"files":{"etc/sysctl.d/x.conf":"x\n"}}"#)
         .unwrap();
     fs::copy(root.join("etc/libvirt/qemu/win10.xml"), dir.join("win10.xml")).unwrap();
     let mut command = program("deploy-vfio");
     command.arg("--root").arg(&root).args(["--yes", "--no-rebuild", "multiboot", "last"]);
     assert!(command.output().unwrap().status.success());
+    root
+}
+
+/// A machine that is not served.
+fn unserved(dir: &Path) -> PathBuf {
+    let root = laid_out(dir, "unserved");
+    has_mkinitcpio(&root);
     root
 }
 
@@ -118,13 +134,14 @@ fn run(line: &str, dir: &Path, root: &Path) -> Output {
 #[test]
 fn examples_are_true() {
     let dir = tempfile::tempdir().unwrap();
-    let root = deployed(dir.path());
+    let (root, unserved) = (deployed(dir.path()), unserved(dir.path()));
     fs::write(root.join("etc/passwd"), "anna:x:1000:1000::/home/anna:/bin/sh\n").unwrap();
     for name in programs() {
         // What a shell reads at its start is tested where the shells are.
         for line in examples(&name).iter().filter(|line| !line.contains("source")) {
             assert!(line.contains("deploy-vfio"), "{name}: {line}");
-            let output = run(line, dir.path(), &root);
+            let root = if line.contains("--by-hand") { &unserved } else { &root };
+            let output = run(line, dir.path(), root);
             // Nothing is rebuilt here: what looks at the boot menu finds it old.
             let looks = name == "deploy-vfio-status" || name == "deploy-vfio-verify";
             let wanted = output.status.success() || (looks && output.status.code() == Some(1));
