@@ -12,8 +12,12 @@
 #
 # A file goes back only if it is as deploy-vfio left it; one that was edited since stays, and is named.
 # Nothing is removed but what deploy-vfio created. It can be run again at any time.
+#
+# Exit status: 0 all is as before; 1 the files are, but initramfs or boot menu could not be built; 2 wrong
+# words; 4 something stays; 5 deploy-vfio is at work.
 set -u
 umask 022
+unset CDPATH
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 
@@ -153,20 +157,32 @@ plain_way() {
 	done
 }
 
-# Whether the file $1 is what a side says: its kind, the link's target or sum, the bytes kept in $4.
+sum() {
+	sha256sum | cut -c1-64
+}
+
+# Whether the file $1 is what a side says: its kind, the link's target or the file's sum.
 is() {
 	case $2 in
 	absent) [ ! -e "$1" ] && [ ! -L "$1" ] ;;
 	link) [ -L "$1" ] && [ "$(readlink "$1")" = "$3" ] ;;
-	file) [ -f "$1" ] && [ ! -L "$1" ] && [ -f "$4" ] && cmp -s "$1" "$4" ;;
-	unkept) [ -f "$1" ] && [ ! -L "$1" ] && [ "$(sha256sum <"$1" | cut -c1-64)" = "$3" ] ;;
+	file | unkept) [ -f "$1" ] && [ ! -L "$1" ] && [ "$(sum <"$1")" = "$3" ] ;;
 	*) false ;;
 	esac
+}
+
+# Whether the record $1 is whole: its last line has the sum of the others.
+intact() {
+	[ -f "$1" ] && [ "sha256 $(sed '$d' "$1" | sum)" = "$(tail -n 1 "$1")" ]
 }
 
 # Puts the kept bytes $1 at $2, complete before it has the name.
 put() {
 	new=$2.dv-rescue~
+	if ! is "$1" file "$pre_what"; then
+		say "the copy of /$target that the journal keeps is damaged or gone"
+		return 1
+	fi
 	rm -f "$new" && cp "$1" "$new" && chown "$pre_uid:$pre_gid" "$new" || return 1
 	if [ "$pre_attributes" != - ]; then
 		for attribute in $pre_attributes; do
@@ -186,16 +202,15 @@ put() {
 take_back() {
 	live=$root/$target
 	before=$record/pre/$number
-	after=$record/post/$number
 	if [ "$target" = '?' ] || ! plain_way "$target"; then
 		leave "/$target has a name or a way there that this script does not follow"
 		return
 	fi
-	if is "$live" "$pre_kind" "$pre_what" "$before"; then
+	if is "$live" "$pre_kind" "$pre_what"; then
 		settle
 		return
 	fi
-	if ! is "$live" "$post_kind" "$post_what" "$after"; then
+	if ! is "$live" "$post_kind" "$post_what"; then
 		# An earlier operation may know it as it is.
 		settle
 		edited="$edited$target
@@ -277,6 +292,8 @@ rebuild_all() {
 	failed=0
 	if [ -x "$root/usr/sbin/update-initramfs" ]; then
 		within /usr/sbin/update-initramfs -u -k all || failed=1
+	elif [ -x "$root/usr/bin/dracut" ]; then
+		within /usr/bin/dracut --regenerate-all --force || failed=1
 	else
 		say "there is no update-initramfs: build the initial RAM file systems by hand"
 		failed=1
@@ -294,7 +311,11 @@ for number in $(in_force); do
 	operation=$state/tx/$number
 	say "operation $number"
 	for plan in "$operation"/redo-*/plan.json "$operation/plan.json"; do
-		[ -f "$plan" ] && take_back_plan "$plan"
+		if intact "$plan"; then
+			take_back_plan "$plan"
+		elif [ -e "$plan" ] || [ "$plan" = "$operation/plan.json" ]; then
+			leave "the record of operation $number is damaged or gone: nothing of it is taken back"
+		fi
 	done
 done
 sync
@@ -306,8 +327,10 @@ END
 say "$restored files are as before, $left stay"
 [ "$restored" = 0 ] ||
 	say "the journal does not know of this: \`deploy-vfio undo --all --restore\` tells it, once that runs"
+built=0
 if [ -n "$rebuild" ]; then
-	rebuild_all || left=1
+	rebuild_all || built=1
 	sync
 fi
 [ "$left" = 0 ] || exit 4
+exit "$built"

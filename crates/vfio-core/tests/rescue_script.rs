@@ -3,9 +3,8 @@
 #![allow(clippy::disallowed_methods, reason = "a test makes its own trees and runs shells")]
 
 use std::{
-    collections::BTreeMap,
     fs,
-    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    os::unix::fs::{PermissionsExt, symlink},
     path::Path,
     process::{Command, Output},
     time::Duration,
@@ -15,6 +14,7 @@ use vfio_core::{
     Root,
     change::{self, Draft, Interrupt, NoRebuild, OnConflict, Settings, State},
 };
+use vfio_testkit::{Content, Tree};
 
 const SHELLS: &[&[&str]] = &[&["dash"], &["bash", "--posix"], &["busybox", "sh"]];
 const ODD: &str = "etc/an \"odd\" \\ one, it's $(touch x)";
@@ -74,36 +74,13 @@ fn deploy(root: &Root) {
     change::apply(root, &two.finish("two").unwrap(), &settings()).unwrap();
 }
 
-/// Every path with what it is, the engine's own directory left out.
-fn tree(dir: &Path) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    let mut todo = vec![dir.to_path_buf()];
-    while let Some(at) = todo.pop() {
-        for entry in fs::read_dir(&at).unwrap() {
-            let path = entry.unwrap().path();
-            let about = path.symlink_metadata().unwrap();
-            let name = path.strip_prefix(dir).unwrap().display().to_string();
-            if name == "var" {
-                continue;
-            }
-            let (mode, owner) = (about.mode(), (about.uid(), about.gid()));
-            let what = match () {
-                () if about.is_dir() => format!("{mode:o} {owner:?}"),
-                () if about.is_symlink() => {
-                    format!("to {}", fs::read_link(&path).unwrap().display())
-                }
-                () => {
-                    let (time, bytes) = (about.mtime(), fs::read(&path).unwrap());
-                    format!("{mode:o} {owner:?} {time} {}", bytes.escape_ascii())
-                }
-            };
-            if about.is_dir() {
-                todo.push(path);
-            }
-            found.insert(name, what);
-        }
-    }
-    found
+/// Everything but the engine's own directory; times are those of files, in the whole seconds that
+/// busybox sets.
+fn tree(dir: &Path) -> Tree {
+    let tree = Tree::read(dir).unwrap().without(&["var"]);
+    let mut tree = tree.without_link_times().without_directory_times();
+    tree.0.values_mut().for_each(|fingerprint| fingerprint.mtime_ns /= 1_000_000_000);
+    tree
 }
 
 fn rescue(shell: &[&str], dir: &Path) -> Output {
@@ -158,6 +135,40 @@ fn what_is_in_force_is_listed_and_nothing_changed() {
     }
 }
 
+/// What a failing disk leaves of the journal is no success, and never put in a file's place.
+#[test]
+fn a_damaged_record_or_copy_is_told_and_not_used() {
+    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+        for (path, length, told) in [
+            ("000001/plan.json", Some(700), "the record of operation 000001 is damaged or gone"),
+            ("000001/plan.json", Some(0), "the record of operation 000001 is damaged or gone"),
+            ("000001/plan.json", None, "the record of operation 000001 is damaged or gone"),
+            ("000001/pre/0000", Some(1), "that the journal keeps is damaged or gone"),
+            ("000001/pre/0000", None, "that the journal keeps is damaged or gone"),
+        ] {
+            let dir = machine();
+            let root = Root::open(dir.path()).unwrap();
+            deploy(&root);
+            let file = dir.path().join("var/lib/deploy-vfio/tx").join(path);
+            match length {
+                Some(length) => fs::OpenOptions::new()
+                    .write(true)
+                    .open(&file)
+                    .and_then(|file| file.set_len(length))
+                    .unwrap(),
+                None => fs::remove_file(&file).unwrap(),
+            }
+            let output = rescue(shell, dir.path());
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert_eq!(output.status.code(), Some(4), "{shell:?} {path} {length:?}: {output:?}");
+            assert!(said.contains(told), "{shell:?} {path} {length:?}: {said}");
+            // The file whose copy is damaged is still ours; no fragment of it is put in its place.
+            let odd = fs::read(dir.path().join(ODD)).unwrap();
+            assert!([&b"odd\0\r\n"[..], b"even"].contains(&odd.as_slice()), "{odd:?}");
+        }
+    }
+}
+
 #[test]
 fn an_edited_file_stays_and_is_named() {
     for shell in SHELLS.iter().filter(|shell| has(shell)) {
@@ -171,8 +182,8 @@ fn an_edited_file_stays_and_is_named() {
         assert_eq!(output.status.code(), Some(4), "{shell:?}: {output:?}");
         assert!(said.contains("/etc/default/grub was changed since, and stays"), "{said}");
         let now = tree(dir.path());
-        assert!(now["etc/default/grub"].ends_with("MINE\\n"));
-        assert!(now.contains_key("etc/new/mine") && !now.contains_key("etc/new/two"));
+        assert_eq!(now.0["etc/default/grub"].content, Content::File(b"MINE\n".to_vec()));
+        assert!(now.0.contains_key("etc/new/mine") && !now.0.contains_key("etc/new/two"));
     }
 }
 
