@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use vfio_core::change::{self, OnConflict};
+use vfio_core::change::OnConflict;
 
 const MORE: &str = "\
 Content, owner, mode, times and extended attributes come back as they were, also when the command
@@ -51,11 +51,6 @@ fn main() -> ExitCode {
             (_, true) => OnConflict::Restore,
             _ => OnConflict::Stop,
         };
-        cx.undo(on_conflict)?;
-        let more = || change::preview_undo(cx.root(), on_conflict);
-        while args.all && !cx.global().dry_run && more()?.is_some() {
-            cx.undo(on_conflict)?;
-        }
-        Ok(())
+        if args.all { cx.undo_all(on_conflict) } else { cx.undo(on_conflict) }
     })
 }

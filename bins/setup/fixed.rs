@@ -121,7 +121,12 @@ pub(crate) fn plan(
     machine: &Machine,
     wanted: &Wanted<Static>,
 ) -> Result<(), Failure> {
-    let Some(words) = wanted.words() else { return Ok(vfio_iommu::unbind_fixed(draft)?) };
+    let Some(words) = wanted.words() else {
+        if vfio_grub::tries_no_menu(draft)? {
+            vfio_grub::forget_trial(draft);
+        }
+        return Ok(vfio_iommu::unbind_fixed(draft)?);
+    };
     words.check()?;
     let names = Names::read(draft.root(), &machine.pci)?.or_of(machine);
     let Static { parse, allow, host, .. } = words.clone();

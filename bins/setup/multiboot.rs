@@ -105,18 +105,16 @@ pub(crate) fn plan(
     wanted: &Wanted<Multiboot>,
 ) -> Result<(), Failure> {
     let Some(words) = wanted.words() else {
+        if vfio_grub::tries_no_menu(draft)? {
+            // That is no menu of ours, and without its entry it would be the normal one's.
+            return Ok(());
+        }
         vfio_iommu::unbind(draft)?;
         return Ok(vfio_grub::clear_entries(draft)?);
     };
     let (chosen, entries) = offered(draft, machine, words)?;
     let default = vfio_iommu::choose(&entries, machine, words.entry)?;
-    chosen.tell(draft);
-    if let Some(note) = default.and_then(|entry| vfio_iommu::screen_note(machine, entry)) {
-        draft.note(note);
-    }
-    if let Some(warning) = vfio_iommu::prompt_warning(machine, &entries) {
-        draft.warn(warning);
-    }
+    tell(draft, machine, &chosen, &entries, default);
     vfio_iommu::bind(draft, machine, &entries, how(words))?;
     let lines = lines(machine, &entries, words)?;
     if words.trial {
@@ -138,6 +136,23 @@ pub(crate) fn offered(
     let chosen = vfio_iommu::select(machine, &words.parse, &words.allow)?;
     let entries = vfio_iommu::entries(machine, &|device| names.call(device), &chosen)?;
     Ok((chosen, entries))
+}
+
+/// Says what there is to know of what was chosen: what stays and why, and which screens are dark.
+pub(crate) fn tell(
+    draft: &mut Draft<'_>,
+    machine: &Machine,
+    chosen: &Chosen,
+    entries: &[vfio_iommu::Entry],
+    default: Option<&vfio_iommu::Entry>,
+) {
+    chosen.tell(draft);
+    if let Some(note) = default.and_then(|entry| vfio_iommu::screen_note(machine, entry)) {
+        draft.note(note);
+    }
+    if let Some(warning) = vfio_iommu::prompt_warning(machine, entries) {
+        draft.warn(warning);
+    }
 }
 
 /// The entries as a boot loader is told of them.

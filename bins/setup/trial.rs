@@ -54,7 +54,8 @@ impl Trial {
     /// What is on trial, as `draft` will have it; `None` when nothing is.
     fn read(draft: &Draft<'_>) -> Result<Option<Self>, Failure> {
         let Some(text) = draft.text(TRIAL)? else { return Ok(None) };
-        let wrong = |what: String| Usage::refused(format!("/{TRIAL}: {what}"), &[]);
+        let help = ["`deploy-vfio trial off` ends the trial; the entries stay"];
+        let wrong = |what: String| Usage::refused(format!("/{TRIAL}: {what}"), &help);
         let trial: Self = toml::from_str(&text).map_err(|error| wrong(error.message().into()))?;
         if trial.format != FORMAT {
             return Err(wrong(format!("it has format {}, not {FORMAT}", trial.format)).into());
@@ -122,11 +123,12 @@ pub(crate) fn plan(
         false => INSTALLED.to_owned(),
     };
     let before = Draft::new(root);
-    let attempt = match Trial::read(&before)? {
+    let attempt = match Trial::read(&before).ok().flatten() {
         Some(trial) if trial.entry == entry.id => {
             trial.attempt + u32::from(grubenv::variable(root, TRIED)?.is_some())
         }
-        _ => 1,
+        // What was judged before, and taken back, says nothing about this one.
+        _ => trial::judged(root) + 1,
     };
     let named = |addresses: Vec<Address>| addresses.iter().map(ToString::to_string).collect();
     let ways = machine.network.interfaces.iter().filter(|interface| interface.default_route);
@@ -193,10 +195,17 @@ fn reasons(cx: &Context, about: &Trial) -> Result<Vec<String>, Failure> {
 pub fn confirm(cx: &Context) -> Result<(), Failure> {
     let mut draft = cx.draft();
     if let Some(about) = Trial::read(&draft)? {
+        let menu = !vfio_grub::tries_no_menu(&draft)?;
         end(cx.root(), &mut draft)?;
         let (entries, _) = vfio_grub::entries(&draft)?;
         // Without a menu the parameters go to the normal entry, once there is no other.
-        if entries.iter().any(|entry| entry.id == about.entry) {
+        if menu {
+            if entries.iter().all(|entry| entry.id != about.entry) {
+                let what =
+                    format!("/{TRIAL} names `{}`, and the menu has no such entry", about.entry);
+                let help = ["`deploy-vfio trial off` ends the trial; the entries stay"];
+                return Err(Usage::refused(what, &help).into());
+            }
             vfio_grub::set_entries(&mut draft, &entries, Some(&about.entry))?;
         }
     }
@@ -211,10 +220,11 @@ pub fn confirm(cx: &Context) -> Result<(), Failure> {
 pub fn off(cx: &Context) -> Result<(), Failure> {
     let mut draft = cx.draft();
     let machine = cx.machine()?;
-    if let Some(about) = Trial::read(&draft)? {
+    // Whatever the trial's file says: it may be damaged.
+    if draft.bytes(TRIAL)?.is_some() {
+        let menu = !vfio_grub::tries_no_menu(&draft)?;
         end(cx.root(), &mut draft)?;
-        let (entries, _) = vfio_grub::entries(&draft)?;
-        if entries.iter().all(|entry| entry.id != about.entry) {
+        if !menu {
             // A setup without a menu would be the normal entry's from now on.
             fixed::plan(&mut draft, &machine, &Wanted::Off)?;
             declared::forget(&mut draft, "static");

@@ -22,3 +22,13 @@ fn commands_print_what_the_cases_say() {
 fn every_command_of_a_case_keeps_the_laws() {
     all(&files(&home("tests/cases"), "case"), |case| runner().laws(case));
 }
+
+/// Only root enters a tree to run its programs: a case that does prints something else to everybody else.
+#[test]
+fn no_case_depends_on_who_runs_it() {
+    all(&files(&home("tests/cases"), "case"), |case| {
+        let text = std::fs::read_to_string(case).unwrap();
+        let entered = |line: &&str| line.starts_with("2> ") && line.contains("chroot: ");
+        text.lines().find(entered).map_or(Ok(()), |line| Err(format!("{}: {line}", case.display())))
+    });
+}

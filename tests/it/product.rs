@@ -1,11 +1,15 @@
 //! Tests that run the programs.
 
+#[path = "bad_input.rs"]
+mod bad_input;
 #[path = "cases.rs"]
 mod cases;
 #[path = "laws.rs"]
 mod laws;
 #[path = "machines.rs"]
 mod machines;
+#[path = "trial.rs"]
+mod trial;
 
 use std::path::{Path, PathBuf};
 

@@ -10,7 +10,7 @@ use std::{
     process::Command,
 };
 
-use vfio_testkit::{Description, Edits, Outcome, Programs, Stage};
+use vfio_testkit::{Description, Edits, Outcome, Programs, Stage, Tree};
 
 const DROP_IN: &str = "etc/default/grub.d/deploy-vfio.cfg";
 const WORDS: [&str; 3] = ["hugepages", "2M", "512"];
@@ -121,4 +121,37 @@ fn a_full_or_read_only_file_system_is_refused_with_numbers() {
         assert_eq!(read_only.stdout, "");
     }
     assert!(!stage.path().join("var/lib/deploy-vfio").exists());
+}
+
+/// Who cannot see the plan has not agreed to it.
+#[test]
+fn a_plan_that_cannot_be_written_is_not_carried_out() {
+    let stage = stage();
+    let before = Tree::read(stage.path()).unwrap();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_deploy-vfio"))
+        .arg("--root")
+        .arg(stage.path())
+        .args(WORDS)
+        .args(["--yes", "--no-rebuild"])
+        .stdout(full)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("so nothing is done"), "{said}");
+    assert_eq!(before.diff(&Tree::read(stage.path()).unwrap()), "");
+}
+
+/// What is built has to take its place, which is asked before a minute of building.
+#[test]
+fn a_menu_that_cannot_be_replaced_is_refused_by_a_dry_run() {
+    let stage = stage();
+    let menu = stage.path().join("boot/grub/grub.cfg");
+    fs::remove_file(&menu).unwrap();
+    fs::create_dir(&menu).unwrap();
+    let dry = run(stage.path(), &["--dry-run"]);
+    assert_eq!(dry.code, 6, "{dry:?}");
+    assert!(dry.stderr.contains("/boot/grub/grub.cfg cannot be edited"), "{dry:?}");
+    assert!(dry.stderr.contains("it is not a regular file"), "{dry:?}");
 }

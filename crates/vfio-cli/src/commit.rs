@@ -64,29 +64,71 @@ impl Context {
     pub fn undo(&self, on_conflict: OnConflict) -> Result<(), Failure> {
         self.make_whole()?;
         self.report_interrupted()?;
-        let Some(UndoPreview { operation, plan, edits, conflict }) =
-            change::preview_undo(self.root(), on_conflict)?
-        else {
+        let Some(preview) = change::preview_undo(self.root(), on_conflict)? else {
             return self.nothing("There is nothing to undo.");
         };
-        self.say(format!("Undoing operation {}: {}", operation.id, operation.title));
-        if on_conflict != OnConflict::Keep && !edits.is_empty() && !self.global.json {
-            self.say("What was edited since:");
-            output::diff(&change::diff(&edits), true);
-            if !plan.is_empty() {
-                self.say("What undo changes:");
-            }
-        }
-        if let Some(conflict) = conflict {
-            if !self.global.json {
-                self.show(&plan);
-            }
-            return Err(conflict.into());
-        }
+        let plan = self.show_undo(vec![preview], on_conflict)?;
         self.carry_out(&plan, "Take these changes back?", &Map::new(), |cx| {
             let undone = cx.engine(None, |s| change::undo(cx.root(), on_conflict, s))?;
             cx.say_undone(undone, "taken back")
         })
+    }
+
+    /// Takes back every operation, as one change that is shown and asked for once.
+    pub fn undo_all(&self, on_conflict: OnConflict) -> Result<(), Failure> {
+        self.make_whole()?;
+        self.report_interrupted()?;
+        let previews = change::preview_undo_all(self.root(), on_conflict)?;
+        if previews.is_empty() {
+            return self.nothing("There is nothing to undo.");
+        }
+        let plan = self.show_undo(previews, on_conflict)?;
+        self.carry_out(&plan, "Take all of this back?", &Map::new(), |cx| {
+            let mut all = Done { id: 0, rebuilt: BTreeSet::new(), by_hand: Vec::new() };
+            cx.engine(None, |settings| {
+                change::undo_all(cx.root(), on_conflict, settings, &mut |undone| {
+                    let done = cx.tell_undone(undone, "taken back");
+                    all.id = done.id;
+                    all.rebuilt.extend(done.rebuilt);
+                    all.by_hand.extend(done.by_hand);
+                })
+            })?;
+            all.by_hand.sort();
+            all.by_hand.dedup();
+            Ok(all)
+        })
+    }
+
+    /// Tells what is taken back and what was edited since; the whole as one plan, or the conflict that
+    /// it would end with.
+    fn show_undo(
+        &self,
+        previews: Vec<UndoPreview>,
+        on_conflict: OnConflict,
+    ) -> Result<Plan, Failure> {
+        let (mut whole, mut first, mut edited) = (Plan::default(), None, false);
+        for UndoPreview { operation, plan, edits, conflict } in previews {
+            self.say(format!("Undoing operation {}: {}", operation.id, operation.title));
+            if on_conflict != OnConflict::Keep && !edits.is_empty() && !self.global.json {
+                self.say("What was edited since:");
+                output::diff(&change::diff(&edits), true);
+                edited = true;
+            }
+            whole = whole.then(plan);
+            first = first.or(conflict);
+        }
+        if edited && !whole.is_empty() {
+            self.say("What undo changes:");
+        }
+        match first {
+            Some(conflict) => {
+                if !self.global.json {
+                    self.show(&whole);
+                }
+                Err(conflict.into())
+            }
+            None => Ok(whole),
+        }
     }
 
     /// Recovers first where an operation was interrupted: who undoes wants that taken back too.
@@ -187,11 +229,15 @@ impl Context {
             let late = Usage::refused("another run was faster", &["`deploy-vfio log` tells"]);
             return Err(late.exiting(vfio_core::Exit::Busy).into());
         };
+        Ok(self.tell_undone(undone, how))
+    }
+
+    fn tell_undone(&self, undone: Undone, how: &str) -> Done {
         for path in &undone.kept {
             self.say(format!("Kept as you edited it: /{path}"));
         }
         self.say(format!("Done: operation {} is {how}.", undone.id));
-        Ok(Done { id: undone.id, rebuilt: undone.rebuilt, by_hand: undone.by_hand })
+        Done { id: undone.id, rebuilt: undone.rebuilt, by_hand: undone.by_hand }
     }
 
     fn carry_out(
@@ -208,6 +254,10 @@ impl Context {
             self.outcome(plan, None, data);
             let pending = self.global.exit_code && !plan.is_empty();
             return if pending { Err(Usage::found().into()) } else { Ok(()) };
+        }
+        if !output::is_whole() {
+            let what = "the plan cannot be written to standard output, so nothing is done";
+            return Err(Usage::refused(what, &[]).exiting(vfio_core::Exit::Failed).into());
         }
         self.confirm(question)?;
         let done = work(self)?;

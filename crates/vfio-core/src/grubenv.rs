@@ -31,12 +31,27 @@ pub(crate) fn value(text: &str, key: &str) -> Option<String> {
     Some(value.trim_matches('"').to_owned())
 }
 
+/// What a file of GRUB's variables says; `None` where GRUB does not take it for one of its own: it
+/// ignores what does not begin like this.
+pub(crate) fn block(root: &Root, path: &str) -> Result<Option<String>> {
+    let text = root.text(path)?.unwrap_or_default();
+    Ok(Some(text).filter(|text| text.starts_with("# GRUB Environment Block\n")))
+}
+
+/// What a variable is set to in such a file, which may be nothing.
+pub(crate) fn set_to<'a>(block: &'a str, name: &str) -> Option<&'a str> {
+    block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+}
+
 /// The value of a variable of GRUB's; `None` when it is not set, or empty.
 pub fn variable(root: &Root, name: &str) -> Result<Option<String>> {
-    let text = root.bytes(&variables(root)?)?.unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-    Ok(value.filter(|value| !value.is_empty()).map(str::to_owned))
+    variable_in(root, &variables(root)?, name)
+}
+
+/// The same of the variables in the file at `path`.
+pub fn variable_in(root: &Root, path: &str, name: &str) -> Result<Option<String>> {
+    let block = block(root, path)?.unwrap_or_default();
+    Ok(set_to(&block, name).filter(|value| !value.is_empty()).map(str::to_owned))
 }
 
 #[cfg(test)]
@@ -56,6 +71,8 @@ mod tests {
         assert_eq!(variable(&root, "dv_next").unwrap(), None);
         assert_eq!(variable(&root, "saved").unwrap(), None);
         assert_eq!(variable(&Root::empty(), "x").unwrap(), None);
+        let torn = Tree::new().file(GRUBENV, "dv_next=deploy-vfio-trial\n");
+        assert_eq!(variable(&torn.root(), "dv_next").unwrap(), None, "GRUB reads nothing either");
     }
 
     #[test]

@@ -25,7 +25,13 @@ impl Rebuilder for Meanwhile<'_> {
         (self.0)();
         let staged = format!("boot/grub/.grub.cfg.{}.new~", job.tag);
         fs::write(root.path().join(&staged), "new menu\n").unwrap();
-        Ok(vec![Artefact { what, path: "boot/grub/grub.cfg".to_owned(), staged, listing: None }])
+        Ok(vec![Artefact {
+            what,
+            path: "boot/grub/grub.cfg".to_owned(),
+            staged,
+            listing: None,
+            replaces: None,
+        }])
     }
 
     fn by_hand(&self, _: &Root, _: Rebuild) -> Vec<String> {

@@ -126,6 +126,8 @@ fn every_way_to_fail_leaves_the_old_boot_files() {
             "half made",
         ),
         ("mkinitramfs", "kill -9 $$", "signal 9"),
+        ("mkinitramfs", "busybox mkdir $2 && busybox touch $2/x", "not a regular file"),
+        ("mkinitramfs", "busybox ln -s /etc/passwd $2", "not a regular file"),
         ("mkinitramfs", "printf x > $2", "less than half"),
     ] {
         let path = dir.path().join("usr/sbin").join(name);

@@ -10,18 +10,20 @@
 
 mod entries;
 mod error;
+mod kept;
 mod loader_entry;
 mod menu;
 mod render;
 mod trial;
 mod verify;
+mod version;
 
 pub use entries::{Entry, clear_entries, entries, set_entries};
 pub use error::Error;
-pub use loader_entry::LoaderEntry;
+pub use loader_entry::{Installation, LoaderEntry, SystemEntry};
 pub use menu::{Menu, MenuEntry};
-pub use render::{parameters, render, way_back};
-pub use trial::{forget_trial, try_once};
+pub use render::{forget, parameters, render, way_back};
+pub use trial::{forget_trial, tries_no_menu, try_once};
 pub use verify::{Expected, verify};
 
 pub use vfio_core::layout::{

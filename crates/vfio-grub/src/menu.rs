@@ -22,6 +22,14 @@ pub struct MenuEntry {
     pub initrds: Vec<String>,
 }
 
+impl MenuEntry {
+    /// Whether the distribution's own generator made it: other systems, memory tests and the user's own
+    /// entries have other ids.
+    pub(crate) fn is_distribution_s(&self) -> bool {
+        self.id.starts_with("gnulinux-")
+    }
+}
+
 /// What a `grub.cfg` offers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Menu {

@@ -7,7 +7,9 @@ use vfio_core::{
     layout::words,
 };
 
-use crate::{CHOICE, DEFAULTS, DROP_IN, ENTRIES, Error, FRAGMENTS, GENERATOR, entries};
+use crate::{
+    CHOICE, DEFAULTS, DROP_IN, ENTRIES, Error, FRAGMENTS, GENERATOR, clear_entries, entries,
+};
 
 const GENERATOR_TEXT: &str = include_str!("../assets/45_deploy-vfio");
 
@@ -54,6 +56,21 @@ pub fn render(draft: &mut Draft<'_>, boot: &Boot) -> Result<(), Error> {
     settle(draft, boot, settings.as_deref())
 }
 
+/// Takes a menu away from GRUB's files where another loader is in use; parameters of the normal entry
+/// stay.
+///
+/// # Errors
+///
+/// GRUB's settings, where they cannot be edited.
+pub fn forget(draft: &mut Draft<'_>) -> Result<(), Error> {
+    if draft.names(ENTRIES)?.is_empty() {
+        return Ok(());
+    }
+    clear_entries(draft)?;
+    draft.remove(GENERATOR);
+    settle(draft, &Boot::default(), None)
+}
+
 /// How a person gets back from a boot that the parameters of the normal entry spoil.
 pub fn way_back(draft: &Draft<'_>) -> Result<String, Error> {
     let mut recovery = true;
@@ -83,7 +100,7 @@ pub fn way_back(draft: &Draft<'_>) -> Result<String, Error> {
 }
 
 /// GRUB's settings in the order in which `grub-mkconfig` reads them.
-fn settings(draft: &Draft<'_>) -> Result<Vec<String>, Error> {
+pub(crate) fn settings(draft: &Draft<'_>) -> Result<Vec<String>, Error> {
     let dir = "etc/default/grub.d";
     let drop_ins = draft.names(dir)?.into_iter().filter(|name| name.ends_with(".cfg"));
     let drop_ins = drop_ins.map(|name| format!("{dir}/{name}"));

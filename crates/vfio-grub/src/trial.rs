@@ -48,6 +48,11 @@ pub fn try_once(draft: &mut Draft<'_>, entry: &Entry, program: &str, about: &str
     Ok(())
 }
 
+/// Whether what is on trial is a setup without a menu: its entry is the only one of ours.
+pub fn tries_no_menu(draft: &Draft<'_>) -> Result<bool> {
+    Ok(draft.names(ENTRIES)? == [format!("{TRIAL_ENTRY}.conf")])
+}
+
 /// Takes a trial away, with its entry.
 pub fn forget_trial(draft: &mut Draft<'_>) {
     draft.remove(&format!("{ENTRIES}/{TRIAL_ENTRY}.conf"));

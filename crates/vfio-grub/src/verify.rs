@@ -13,7 +13,11 @@ use vfio_core::{
     layout::MODPROBE,
 };
 
-use crate::{Entry, Menu, MenuEntry, entries, parameters};
+use crate::{
+    Entry, Menu, MenuEntry, entries,
+    kept::{self, Kept},
+    parameters,
+};
 
 /// Where `grub-mkconfig` leaves the menu on Debian and its kin.
 const CFG: &str = "boot/grub/grub.cfg";
@@ -29,6 +33,8 @@ pub struct Expected {
     parameters: Cmdline,
     /// Whether files bind devices, at whatever entry.
     by_file: bool,
+    /// What must stay as it was.
+    kept: Kept,
 }
 
 impl Expected {
@@ -36,7 +42,8 @@ impl Expected {
     pub fn of(draft: &Draft<'_>) -> Result<Self, crate::Error> {
         let (entries, default) = entries(draft)?;
         let by_file = draft.bytes(MODPROBE)?.is_some();
-        Ok(Self { entries, default, parameters: parameters(draft)?, by_file })
+        let (parameters, kept) = (parameters(draft)?, Kept::of(draft)?);
+        Ok(Self { entries, default, parameters, by_file, kept })
     }
 
     /// Whether nothing is expected of a boot menu of GRUB's.
@@ -60,9 +67,7 @@ impl Expected {
 /// [`Error::Unverified`] with every reason found.
 pub fn verify(root: &Root, staged: &[Artefact], expected: &Expected) -> Result<()> {
     let kernels = Kernels::read(root)?;
-    if expected.by_file {
-        check_files(staged, &kernels)?;
-    }
+    check_files(root, staged, expected, &kernels)?;
     let cfg = staged.iter().find(|artefact| artefact.what == Rebuild::BootMenu);
     let path = cfg.map_or(CFG, |artefact| artefact.staged.as_str());
     let Some(text) = root.text(path)? else {
@@ -74,10 +79,16 @@ pub fn verify(root: &Root, staged: &[Artefact], expected: &Expected) -> Result<(
     };
     let menu = Menu::parse(&text);
     let mut faults = Vec::new();
+    if cfg.is_some()
+        && let Some(old) = root.text(CFG)?
+    {
+        expected.kept.check_menu(&Menu::parse(&old), &menu, &mut faults);
+    }
     for entry in &expected.entries {
         match menu.top_level(&entry.id) {
             Some(found) => {
                 check_ours(entry, found, expected, &mut faults);
+                check_root(found, &menu, &mut faults);
                 check_bootable(root, found, &mut faults)?;
                 check_image(staged, found, &kernels, &mut faults);
             }
@@ -112,6 +123,15 @@ fn check_ours(entry: &Entry, found: &MenuEntry, expected: &Expected, faults: &mu
     }
 }
 
+/// An entry of ours has the root of one of the distribution's.
+fn check_root(found: &MenuEntry, menu: &Menu, faults: &mut Vec<String>) {
+    let normal = menu.entries.iter().filter(|entry| entry.is_distribution_s());
+    let roots: Vec<_> = normal.map(|entry| entry.arguments.value("root")).collect();
+    if !roots.is_empty() && !roots.contains(&found.arguments.value("root")) {
+        faults.push(format!("entry `{}` has another root than the normal entries", found.id));
+    }
+}
+
 /// The normal entries boot, with the parameters of a setup without a menu and no others of ours.
 fn check_others(
     root: &Root,
@@ -136,7 +156,7 @@ fn check_others(
         }
     }
     // Other systems, memory tests and the user's own entries get no parameters of ours.
-    let mut own: Vec<_> = normal.iter().filter(|e| e.id.starts_with("gnulinux-")).collect();
+    let mut own: Vec<_> = normal.iter().filter(|entry| entry.is_distribution_s()).collect();
     if own.is_empty() {
         own.push(first);
     }
@@ -214,10 +234,18 @@ fn check_image(
     }
 }
 
-/// Every initial RAM file system holds the files that bind devices.
-fn check_files(staged: &[Artefact], kernels: &Kernels) -> Result<()> {
+/// Every initial RAM file system opens the disks that it opened, and holds the files that bind devices.
+fn check_files(
+    root: &Root,
+    staged: &[Artefact],
+    expected: &Expected,
+    kernels: &Kernels,
+) -> Result<()> {
     let mut faults = Vec::new();
-    for kernel in &kernels.installed {
+    for image in images(staged) {
+        kept::check_image(root, image, &mut faults)?;
+    }
+    for kernel in kernels.installed.iter().filter(|_| expected.by_file) {
         let of_kernel = |image: &&Artefact| Some(&image.path) == kernel.initrd.as_ref();
         for image in images(staged).filter(of_kernel) {
             let missing = lacks(image, &kernel.release, kernels, MODPROBE);
@@ -226,7 +254,7 @@ fn check_files(staged: &[Artefact], kernels: &Kernels) -> Result<()> {
     }
     match faults.is_empty() {
         true => Ok(()),
-        false => unverified("the initramfs would not bind what was planned", faults),
+        false => unverified("the initramfs that was generated would not do", faults),
     }
 }
 

@@ -72,6 +72,7 @@ fn image(files: &[&str]) -> Artefact {
         path: "boot/initrd.img-6.1".to_owned(),
         staged: "boot/.initrd.img-6.1.x.new~".to_owned(),
         listing: Some(files.iter().map(|file| (*file).to_owned()).collect()),
+        replaces: None,
     }
 }
 

@@ -117,24 +117,30 @@ pub fn bind(
     for entry in entries {
         arguments(entry, how, machine)?;
     }
-    if is_fixed(draft)? {
-        draft.note("the boot menu takes the place of `deploy-vfio static`, which goes");
-    }
-    remove_fixed(draft)?;
+    instead_of_fixed(draft)?;
     switch_iommu_on(draft, machine, entries)?;
     scripts::write(draft, machine)
 }
 
+/// Takes a setup without a menu away, and says so.
+fn instead_of_fixed(draft: &mut Draft<'_>) -> Result<(), Error> {
+    if is_fixed(draft)? {
+        draft.note("the boot menu takes the place of `deploy-vfio static`, which goes");
+    }
+    remove_fixed(draft)
+}
+
 /// The files, by their paths below the root, that [`bind`] would write where the initial RAM file system
 /// is built by a program that is not served: for a person to put in place. The kernel parameters that
-/// all entries share go into `draft`, which is not to be committed.
+/// all entries share go into `draft`, which is not to be committed; what it removes is not to stay.
 pub fn by_hand(
     draft: &mut Draft<'_>,
     machine: &Machine,
     entries: &[Entry],
 ) -> Result<Vec<(&'static str, &'static str)>, Error> {
+    instead_of_fixed(draft)?;
     switch_iommu_on(draft, machine, entries)?;
-    Ok(scripts::of(machine.boot.initramfs))
+    Ok(scripts::by_hand(draft, machine.boot.initramfs))
 }
 
 /// Takes away all that [`bind`] writes, but for what a setup without a menu uses as well.

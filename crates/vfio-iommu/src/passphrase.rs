@@ -8,7 +8,7 @@
 use vfio_core::{
     Address,
     change::Warning,
-    host::{Device, Machine},
+    host::{Device, Initramfs, Loader, Machine},
     layout::VFIO_PCI,
 };
 
@@ -35,10 +35,15 @@ pub fn prompt_warning(machine: &Machine, entries: &[Entry]) -> Option<Warning> {
 }
 
 fn help(machine: &Machine, entries: &[Entry], dark: &Entry) -> Vec<String> {
+    let starts = match machine.boot.loader {
+        Loader::Grub | Loader::Unknown => {
+            format!("`sudo grub-reboot {} && sudo reboot` starts this one", dark.id)
+        }
+        Loader::GrubBls | Loader::SystemdBoot => "the boot menu offers this one".to_owned(),
+    };
     let once = format!(
         "try it once: with `default` as the entry the normal one still starts by itself, and \
-         `sudo grub-reboot {} && sudo reboot` starts this one; typing blind works too",
-        dark.id
+         {starts}; typing blind works too"
     );
     let keeps = entries.iter().find(|entry| !is_dark(machine, entry));
     let keep = keeps.and_then(|entry| entry.host_group).map_or_else(
@@ -49,11 +54,18 @@ fn help(machine: &Machine, entries: &[Entry], dark: &Entry) -> Vec<String> {
     );
     let driver = dark.host.and_then(|host| machine.pci.get(host)).and_then(console_driver);
     let screen = driver.map(|(address, driver)| {
-        let modules = "/etc/initramfs-tools/modules";
-        format!("a line `{driver}` in {modules} brings the prompt to the screen of {address}")
+        let listed = match machine.boot.initramfs {
+            Initramfs::Mkinitcpio => format!("`{driver}` among MODULES of /etc/mkinitcpio.conf"),
+            _ => format!("a line `{driver}` in /etc/initramfs-tools/modules"),
+        };
+        format!("{listed} brings the prompt to the screen of {address}")
     });
-    let serial = "`console=ttyS0` in GRUB_CMDLINE_LINUX brings it to a serial console";
-    [Some(once), Some(keep), screen, Some(serial.to_owned())].into_iter().flatten().collect()
+    let serial = match machine.boot.loader {
+        Loader::Grub | Loader::Unknown => "in GRUB_CMDLINE_LINUX",
+        Loader::GrubBls | Loader::SystemdBoot => "among the entry's options",
+    };
+    let serial = format!("`console=ttyS0` {serial} brings it to a serial console");
+    [Some(once), Some(keep), screen, Some(serial)].into_iter().flatten().collect()
 }
 
 /// Whether the card that the firmware draws on goes, or every card with a screen.

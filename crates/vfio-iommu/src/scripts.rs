@@ -21,11 +21,13 @@ const MODULE_SCRIPT: &str = "usr/lib/dracut/modules.d/90deploy-vfio/bind";
 const GUARD: &str = "etc/initramfs/post-update.d/deploy-vfio";
 const KERNEL_GUARD: &str = "etc/kernel/postinst.d/zy-deploy-vfio";
 
+/// The script for whatever else puts it into an image.
+const LOOSE: &str = "usr/local/lib/deploy-vfio/bind";
 /// Where mkinitcpio's hook of ours takes what it puts into images.
 const INITCPIO: [(&str, &str); 4] = [
     ("etc/initcpio/install/deploy-vfio", include_str!("../assets/initcpio-install")),
     ("etc/initcpio/hooks/deploy-vfio", include_str!("../assets/initcpio-hook")),
-    ("usr/local/lib/deploy-vfio/bind", BIND),
+    (LOOSE, BIND),
     (
         "usr/local/lib/deploy-vfio/deploy-vfio-bind.service",
         include_str!("../assets/deploy-vfio-bind.service"),
@@ -54,6 +56,23 @@ pub(crate) fn of(initramfs: Initramfs) -> Vec<(&'static str, &'static str)> {
         Initramfs::Mkinitcpio => INITCPIO.to_vec(),
         Initramfs::Unknown => Vec::new(),
     }
+}
+
+/// The same for a person to put in place: the script alone where it is not known how. What another
+/// program's images had goes.
+pub(crate) fn by_hand(
+    draft: &mut Draft<'_>,
+    initramfs: Initramfs,
+) -> Vec<(&'static str, &'static str)> {
+    let wanted = match initramfs {
+        Initramfs::Unknown => vec![(LOOSE, BIND)],
+        known => of(known),
+    };
+    let all = ALL.iter().chain(INITCPIO.iter().map(|(path, _)| path));
+    for path in all.filter(|path| wanted.iter().all(|(other, _)| other != *path)) {
+        draft.remove(path);
+    }
+    wanted
 }
 
 /// Writes them for what builds the initial RAM file system on `machine`.

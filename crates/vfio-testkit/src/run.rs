@@ -51,6 +51,9 @@ pub fn boot_menu(root: &Path) -> io::Result<Outcome> {
 /// Nothing of the environment or the terminal of the test reaches the program.
 fn outcome(command: &mut Command, root: &Path) -> io::Result<Outcome> {
     command.env_clear().stdin(Stdio::null()).current_dir(root);
+    // Where a coverage run collects what the programs did.
+    const PROFILE: &str = "LLVM_PROFILE_FILE";
+    command.envs(std::env::var_os(PROFILE).map(|file| (PROFILE, file)));
     let fixed = [("PATH", "/usr/bin:/bin"), ("LC_ALL", "C.UTF-8"), ("TZ", "UTC")];
     let output = command.envs(fixed).env("HOME", "/nonexistent").env("NO_COLOR", "1").output()?;
     let signal = std::os::unix::process::ExitStatusExt::signal(&output.status).unwrap_or(0);

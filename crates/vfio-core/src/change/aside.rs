@@ -11,6 +11,7 @@ use crate::{
     change::{
         Damage, Settings,
         disk::Disk,
+        mounts,
         place::{Folder, join, split, tag},
         store::{self, Store, TX, aside_name, ids, load, tx_path},
     },
@@ -65,7 +66,7 @@ pub(crate) fn carry_out(
 ) -> Result<Damage> {
     // Where there is no such record, no state directory is made.
     damage(root, id)?;
-    let _store = Store::open(root, disk, settings.wait, settings.interrupt)?;
+    let _store = Store::open(root, disk, settings)?;
     let damage = damage(root, id)?;
     let tx = Folder::open(root, TX)?;
     disk.rename((&tx, split(&tx_path(id)).1), (&tx, split(&damage.kept).1))?;
@@ -90,6 +91,7 @@ fn wrong(root: &Root, id: u32) -> Result<Option<String>> {
 /// The error that a writing call would end with before it does anything: a damaged record, or an
 /// operation that waits for `recover`.
 pub fn ready(root: &Root) -> Result<()> {
+    mounts::check(root, &[store::STATE])?;
     let mut waiting = None;
     for id in ids(root)? {
         let last = store::last(root, id)?;

@@ -3,7 +3,7 @@
 //! Invariants: nothing is written here; whatever could not be put back later is refused now;
 //! `before` of every step is what the disk holds at this moment, times included.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Error, Result, Root,
@@ -117,9 +117,34 @@ pub(crate) fn sweep(root: &Root, part: &mut Part, id: u32) -> Result<()> {
     Ok(())
 }
 
+/// The files of a tree, as they are or as steps that come first will have left them.
+#[derive(Debug)]
+pub(crate) struct Seen<'a> {
+    root: &'a Root,
+    later: BTreeMap<String, Image>,
+}
+
+impl<'a> Seen<'a> {
+    /// As they are.
+    pub(crate) fn now(root: &'a Root) -> Self {
+        Self { root, later: BTreeMap::new() }
+    }
+
+    /// As these steps leave them.
+    pub(crate) fn after(&mut self, steps: Vec<Step>) {
+        self.later.extend(steps.into_iter().map(|step| (step.target, step.after)));
+    }
+
+    fn image(&self, target: &str) -> Result<Image> {
+        self.later
+            .get(target)
+            .map_or_else(|| Image::read(self.root, target), |seen| Ok(seen.clone()))
+    }
+}
+
 /// How a file stands against a step.
-pub(crate) fn standing(root: &Root, step: &Step) -> Result<(Standing, Option<Image>)> {
-    Ok(match Image::read(root, &step.target) {
+pub(crate) fn standing(seen: &Seen<'_>, step: &Step) -> Result<(Standing, Option<Image>)> {
+    Ok(match seen.image(&step.target) {
         Ok(image) if image.is(&step.after) => (Standing::InPlace, Some(image)),
         Ok(image) if image.is(&step.before) => (Standing::TakenBack, Some(image)),
         Ok(image) => (Standing::Edited, Some(image)),
@@ -128,18 +153,16 @@ pub(crate) fn standing(root: &Root, step: &Step) -> Result<(Standing, Option<Ima
     })
 }
 
-/// The part that undoes `forward`, the paths it leaves alone, and those that are in conflict.
-pub(crate) fn undo(
-    root: &Root,
-    id: u32,
+/// The steps that undo `forward`, and the paths that they leave alone or that are in conflict.
+pub(crate) fn undo_steps(
+    seen: &Seen<'_>,
     forward: &Part,
-    end: &Entry,
     on_conflict: OnConflict,
-) -> Result<(Part, Vec<String>)> {
+) -> Result<(Vec<Step>, Vec<String>)> {
     let (mut steps, mut edited) = (Vec::new(), Vec::new());
     for step in &forward.steps {
         let (path, target) = (step.path.clone(), step.target.clone());
-        match standing(root, step)? {
+        match standing(seen, step)? {
             (Standing::TakenBack, _) => {}
             (Standing::InPlace, Some(before)) => {
                 let goes = step.before == Image::Absent && before.is_large();
@@ -160,6 +183,18 @@ pub(crate) fn undo(
         }
     }
     steps.reverse();
+    Ok((steps, edited))
+}
+
+/// The part that undoes `forward`, and the paths that it leaves alone or that are in conflict.
+pub(crate) fn undo(
+    root: &Root,
+    id: u32,
+    forward: &Part,
+    end: &Entry,
+    on_conflict: OnConflict,
+) -> Result<(Part, Vec<String>)> {
+    let (steps, edited) = undo_steps(&Seen::now(root), forward, on_conflict)?;
     let mut undo = part(root, &forward.title, Vec::new(), steps, id)?;
     undo.unmake = forward.make.iter().rev().cloned().collect();
     for mark in &forward.marks {
@@ -177,10 +212,10 @@ pub(crate) fn undo(
 }
 
 /// What was done to the `edited` files since, where both sides can be read.
-pub(crate) fn edits(root: &Root, forward: &Part, edited: &[String]) -> Result<Plan> {
+pub(crate) fn edits(seen: &Seen<'_>, forward: &Part, edited: &[String]) -> Result<Plan> {
     let mut changes = Vec::new();
     for step in forward.steps.iter().filter(|step| edited.contains(&step.path)) {
-        if let (_, Some(after)) = standing(root, step)? {
+        if let (_, Some(after)) = standing(seen, step)? {
             changes.push(Change { path: step.path.clone(), before: step.after.clone(), after });
         }
     }
@@ -212,7 +247,7 @@ fn is_around(step: &Step, now: &Image) -> bool {
 
 /// What a person is told about how a file stands: edits around what is ours are none of it.
 pub(crate) fn shown_standing(root: &Root, step: &Step) -> Result<Standing> {
-    Ok(match standing(root, step)? {
+    Ok(match standing(&Seen::now(root), step)? {
         (Standing::Edited, Some(now)) if is_around(step, &now) => Standing::InPlace,
         (standing, _) => standing,
     })
@@ -246,7 +281,7 @@ pub(crate) fn redo(root: &Root, id: u32, forward: &Part) -> Result<Part> {
     let (mut steps, mut edited) = (Vec::new(), Vec::new());
     for step in &forward.steps {
         let (path, target) = (step.path.clone(), step.target.clone());
-        match standing(root, step)? {
+        match standing(&Seen::now(root), step)? {
             (Standing::InPlace, _) => {}
             (Standing::TakenBack, _) if matches!(step.after, Image::Unkept { .. }) => {
                 return Err(unkept(id, forward, &path));

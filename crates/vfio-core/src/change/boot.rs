@@ -8,7 +8,7 @@
 
 use std::{io::Read, os::fd::OwnedFd};
 
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, OFlags};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -155,8 +155,13 @@ pub(crate) fn sweep(root: &Root, disk: &Disk, staged: &str) -> Result<()> {
     let (dir, name) = split(staged);
     let Some(at) = Folder::find(root, dir)? else { return Ok(()) };
     for name in [name.to_owned(), format!("{name}.new")] {
-        if root.stat(&join(dir, &name))?.is_some() {
-            disk.unlink(&at, &name)?;
+        match root.stat(&join(dir, &name))? {
+            // Under a name of ours nobody else keeps anything.
+            Some(stat) if FileType::from_raw_mode(stat.st_mode).is_dir() => {
+                disk.remove_record(&at, &name)?;
+            }
+            Some(_) => disk.unlink(&at, &name)?,
+            None => {}
         }
     }
     Ok(())

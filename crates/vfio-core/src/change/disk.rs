@@ -315,7 +315,7 @@ impl Disk {
         }
     }
 
-    /// Removes a directory of the journal with the files in it and in its directories.
+    /// Removes a directory under a name of ours with the files in it and in its directories.
     pub(crate) fn remove_record(&self, at: &Folder, name: &str) -> Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let path = at.join(name);

@@ -9,13 +9,13 @@ use crate::{
     Error, Result, Root,
     change::{
         Applied, Artefact, OnConflict, Operation, Plan, Rebuild, Rebuilder, Recovered, Settings,
-        Standing, UndoPreview, Undone, assemble,
+        Standing, Undone, assemble,
         defect::defect,
         disk::Disk,
         journal::{Entry, State},
-        packages,
+        mounts, packages, place,
         record::Part,
-        run::Run,
+        run::{Rebuilding, Run},
         space,
         store::{self, Store, ids, last, load},
     },
@@ -33,6 +33,7 @@ pub(crate) struct Work<'a> {
 /// may not look at is left to `apply`, which needs more privileges anyway.
 pub fn check(root: &Root, plan: &Plan, rebuilder: &dyn Rebuilder) -> Result<()> {
     let checked = assemble::check(root, plan)
+        .and_then(|()| place::check_built(root, store::LOCK))
         .and_then(|()| outputs(root, &plan.rebuilds(), rebuilder))
         .and_then(|artefacts| space::check(root, plan, &artefacts));
     match checked {
@@ -49,8 +50,12 @@ fn outputs(
 ) -> Result<Vec<Artefact>> {
     let mut artefacts = Vec::new();
     for &what in wanted.iter().filter(|_| rebuilder.rebuilds()) {
+        if matches!(what, Rebuild::Initramfs | Rebuild::BootMenu) {
+            mounts::check(root, &["boot/grub"])?;
+        }
         artefacts.extend(rebuilder.outputs(root, what, "preflight")?);
     }
+    artefacts.iter().try_for_each(|artefact| place::check_built(root, &artefact.path))?;
     Ok(artefacts)
 }
 
@@ -66,6 +71,18 @@ pub fn undo(
     settings: &Settings<'_>,
 ) -> Result<Option<Undone>> {
     Work::new(root, &Disk::new(), settings).undo(on_conflict)
+}
+
+/// Takes back every operation that is not yet undone, the newest first, and rebuilds what derives from
+/// their files once, with the last. `told` hears of each that is done: one that fails is as before, and
+/// those ahead of it are taken back.
+pub fn undo_all(
+    root: &Root,
+    on_conflict: OnConflict,
+    settings: &Settings<'_>,
+    told: &mut dyn FnMut(Undone),
+) -> Result<()> {
+    Work::new(root, &Disk::new(), settings).undo_all(on_conflict, told)
 }
 
 /// Does again what was undone last, if nothing was applied since; `None` when there is nothing.
@@ -84,9 +101,8 @@ impl<'a> Work<'a> {
     }
 
     fn open(&self) -> Result<(Store<'a>, packages::Held)> {
-        let Settings { wait, interrupt, .. } = *self.settings;
-        let store = Store::open(self.root, self.disk, wait, interrupt)?;
-        let packages = packages::lock(self.root, wait, interrupt)?;
+        let store = Store::open(self.root, self.disk, self.settings)?;
+        let packages = packages::lock(self.root, self.settings)?;
         Ok((store, packages))
     }
 
@@ -97,6 +113,7 @@ impl<'a> Work<'a> {
     pub(crate) fn apply(self, plan: &Plan) -> Result<Applied> {
         debug_assert!(!plan.is_empty(), "callers say `Nothing to do.` themselves");
         assemble::check(self.root, plan)?;
+        place::check_built(self.root, store::LOCK)?;
         let artefacts = self.preflight(&plan.rebuilds())?;
         space::check(self.root, plan, &artefacts)?;
         let (store, _packages) = self.open()?;
@@ -124,23 +141,57 @@ impl<'a> Work<'a> {
         }
         let (store, _packages) = self.open()?;
         self.recover_all(&store)?;
-        newest_applied(self.root)?.map(|id| self.undo_one(&store, id, on_conflict)).transpose()
+        let newest = applied(self.root)?.into_iter().next();
+        newest.map(|id| self.undo_one(&store, id, on_conflict, true)).transpose()
     }
 
-    fn undo_one(&self, store: &Store<'_>, id: u32, on_conflict: OnConflict) -> Result<Undone> {
+    pub(crate) fn undo_all(
+        self,
+        on_conflict: OnConflict,
+        told: &mut dyn FnMut(Undone),
+    ) -> Result<()> {
+        if ids(self.root)?.is_empty() {
+            return Ok(());
+        }
+        let (store, _packages) = self.open()?;
+        self.recover_all(&store)?;
+        let ids = applied(self.root)?;
+        for (at, &id) in ids.iter().enumerate() {
+            told(self.undo_one(&store, id, on_conflict, at + 1 == ids.len())?);
+        }
+        Ok(())
+    }
+
+    /// With `rebuilds`, what others left to be rebuilt is seen to as well; without, this leaves its own.
+    fn undo_one(
+        &self,
+        store: &Store<'_>,
+        id: u32,
+        on_conflict: OnConflict,
+        rebuilds: bool,
+    ) -> Result<Undone> {
+        let rebuilding = match rebuilds {
+            true => Rebuilding::Now(owed(self.root)?),
+            false => Rebuilding::Later,
+        };
         let (forward, end) = forward(self.root, id)?;
         let (part, kept) = assemble::undo(self.root, id, &forward, &end, on_conflict)?;
         conflict(self.root, id, on_conflict, &kept)?;
-        self.preflight(&part.plan().rebuilds())?;
+        self.preflight(&rebuilding.of(&part))?;
         let name = next_part(self.root, id, "undo")?;
         store.publish_part(id, &name, &part)?;
         let mut run = Run::new((self.root, self.disk, self.settings), store, id, &name, part);
+        run.rebuilding = rebuilding;
         run.conflicts = match on_conflict {
             OnConflict::Restore => "restore".to_owned(),
             OnConflict::Stop | OnConflict::Keep => "keep".to_owned(),
         };
         let done = run.carry_out()?;
-        let (rebuilt, by_hand) = (done.rebuilt, done.by_hand);
+        let (rebuilt, mut by_hand) = (done.rebuilt, done.by_hand);
+        if !rebuilds && self.settings.rebuilder.rebuilds() {
+            // The journal has it until the last of them has seen to it.
+            by_hand.clear();
+        }
         Ok(Undone { id, title: forward.title, rebuilt, by_hand, kept })
     }
 
@@ -209,9 +260,11 @@ impl<'a> Work<'a> {
             "restore" => OnConflict::Restore,
             _ => OnConflict::Keep,
         };
-        let undone = match self.undo_one(store, run.id, on_conflict) {
+        let undone = match self.undo_one(store, run.id, on_conflict, true) {
             // Something else stands there since: it stays, and the rest is undone as was asked.
-            Err(Error::NotRestorable { .. }) => self.undo_one(store, run.id, OnConflict::Keep),
+            Err(Error::NotRestorable { .. }) => {
+                self.undo_one(store, run.id, OnConflict::Keep, true)
+            }
             other => other,
         };
         Ok(("undone", undone?.kept))
@@ -223,7 +276,7 @@ fn planned() -> Entry {
 }
 
 /// The part that is in place, and the line that says so.
-fn forward(root: &Root, id: u32) -> Result<(Part, Entry)> {
+pub(crate) fn forward(root: &Root, id: u32) -> Result<(Part, Entry)> {
     let end = last(root, id)?;
     // A redo that found some files in place already did not touch them.
     let whole = load(root, id, "")?;
@@ -244,21 +297,34 @@ fn settled(mut part: Part, id: u32, end: &Entry) -> Result<Part> {
     Ok(part)
 }
 
-fn newest_applied(root: &Root) -> Result<Option<u32>> {
-    let mut ids = ids(root)?;
-    if !defect("oldest-first") {
-        ids.reverse();
-    }
-    for id in ids {
+/// The operations that are in place, the newest first.
+pub(crate) fn applied(root: &Root) -> Result<Vec<u32>> {
+    let mut applied = Vec::new();
+    for id in ids(root)? {
         if last(root, id)?.state == State::Applied {
-            return Ok(Some(id));
+            applied.push(id);
         }
     }
-    Ok(None)
+    if !defect("oldest-first") {
+        applied.reverse();
+    }
+    Ok(applied)
+}
+
+/// What undone operations left to be rebuilt.
+fn owed(root: &Root) -> Result<BTreeSet<Rebuild>> {
+    let mut owed = BTreeSet::new();
+    for id in ids(root)? {
+        let last = last(root, id)?;
+        if last.state == State::Undone && !last.by_hand.is_empty() {
+            owed.extend(load(root, id, "")?.plan().rebuilds());
+        }
+    }
+    Ok(owed)
 }
 
 /// What was undone last, unless something was applied since.
-fn redoable(root: &Root) -> Result<Option<u32>> {
+pub(crate) fn redoable(root: &Root) -> Result<Option<u32>> {
     let mut reached = Vec::new();
     for id in ids(root)? {
         let entry = last(root, id)?;
@@ -283,7 +349,12 @@ fn next_part(root: &Root, id: u32, kind: &str) -> Result<String> {
 }
 
 /// The error over files that an undo leaves as they are, unless that is what the user asked for.
-fn conflict(root: &Root, id: u32, on_conflict: OnConflict, edited: &[String]) -> Result<()> {
+pub(crate) fn conflict(
+    root: &Root,
+    id: u32,
+    on_conflict: OnConflict,
+    edited: &[String],
+) -> Result<()> {
     match on_conflict {
         _ if edited.is_empty() => Ok(()),
         OnConflict::Keep => Ok(()),
@@ -295,37 +366,13 @@ fn conflict(root: &Root, id: u32, on_conflict: OnConflict, edited: &[String]) ->
     }
 }
 
-/// What an undo would change now, or what it would stop at; `None` when there is nothing to undo.
-pub fn preview_undo(root: &Root, on_conflict: OnConflict) -> Result<Option<UndoPreview>> {
-    let Some(id) = newest_applied(root)? else { return Ok(None) };
-    let (forward, end) = forward(root, id)?;
-    let (_, edited) = assemble::undo(root, id, &forward, &end, OnConflict::Stop)?;
-    let (part, stays) = assemble::undo(root, id, &forward, &end, on_conflict)?;
-    let edits = assemble::edits(root, &forward, &edited)?;
-    let fate = |path| match on_conflict {
-        OnConflict::Keep => " and stays as it is",
-        OnConflict::Restore if !stays.contains(path) => "; this discards that edit",
-        OnConflict::Stop | OnConflict::Restore => "",
-    };
-    let mut plan = part.plan();
-    plan.notes.extend(edited.iter().map(|path| format!("/{path} was edited since{}", fate(path))));
-    let conflict = conflict(root, id, on_conflict, &stays).err();
-    Ok(Some(UndoPreview { operation: operation(root, id)?, plan, edits, conflict }))
-}
-
-/// What a redo would change now; `None` when there is nothing to redo.
-pub fn preview_redo(root: &Root) -> Result<Option<(Operation, Plan)>> {
-    let Some(id) = redoable(root)? else { return Ok(None) };
-    let part = assemble::redo(root, id, &load(root, id, "")?)?;
-    Ok(Some((operation(root, id)?, part.plan())))
-}
-
 /// Every recorded operation, the oldest first.
 pub fn history(root: &Root) -> Result<Vec<Operation>> {
+    mounts::check(root, &[store::STATE])?;
     ids(root)?.into_iter().map(|id| operation(root, id)).collect()
 }
 
-fn operation(root: &Root, id: u32) -> Result<Operation> {
+pub(crate) fn operation(root: &Root, id: u32) -> Result<Operation> {
     let read = || Ok((last(root, id)?, load(root, id, "")?));
     match read() {
         Ok((entry, part)) => {

@@ -155,7 +155,7 @@ fn commit_badly(disk: &Disk, step: &Step, spot: &Spot) -> Result<()> {
 /// Removes what was displaced; the step is done for good.
 pub(crate) fn clean(root: &Root, disk: &Disk, step: &Step, tag: &str) -> Result<()> {
     let place = Place::new(&step.target, tag);
-    let Some(stage) = Folder::find(root, &place.stage)? else { return Ok(()) };
+    let Some(stage) = unmoved(root, &place.stage)? else { return Ok(()) };
     for (name, path) in
         [(&place.new, join(&place.stage, &place.new)), (&place.swp, place.swp_path())]
     {
@@ -177,7 +177,7 @@ pub(crate) fn put_back(
     save: &dyn Fn(&[u8]) -> Result<()>,
 ) -> Result<bool> {
     let place = Place::new(&step.target, tag);
-    if Folder::find(root, &place.dir)?.is_none() || Folder::find(root, &place.stage)?.is_none() {
+    if unmoved(root, &place.dir)?.is_none() || unmoved(root, &place.stage)?.is_none() {
         return Ok(step.before == Image::Absent);
     }
     let spot = Spot::open(root, step, tag)?;
@@ -222,6 +222,17 @@ pub(crate) fn put_back(
         }
     }
     Err(Error::Changed { path: step.path.clone() })
+}
+
+/// A directory that was worked in; `None` when it is gone. Where something else has its name, it is kept
+/// somewhere, with what was left in it.
+fn unmoved(root: &Root, dir: &str) -> Result<Option<Folder>> {
+    let is_link = !dir.is_empty() && root.link(dir)?.is_some();
+    match Folder::find(root, dir)?.filter(|_| !is_link) {
+        Some(folder) => Ok(Some(folder)),
+        None if root.stat(dir)?.is_none() => Ok(None),
+        None => Err(Error::Changed { path: dir.to_owned() }),
+    }
 }
 
 /// What is displaced takes the live name, whether there is something or not.

@@ -11,7 +11,7 @@ use crate::{
         Artefact, Rebuild,
         place::{join, resolve, split},
     },
-    grubenv::variables,
+    grubenv::{self, variables},
     initramfs::Initramfs,
     layout::{GRUBENV, TRIAL, TRIAL_ENTRY, TRIAL_NEXT, TRIED, guest},
 };
@@ -63,7 +63,13 @@ fn artefact(root: &Root, what: Rebuild, path: &str, tag: &str) -> Result<Artefac
     // What a link leads to is replaced, not the link.
     let path = resolve(root, path, true)?;
     let (dir, name) = split(&path);
-    Ok(Artefact { what, staged: join(dir, &format!(".{name}.{tag}.new~")), path, listing: None })
+    Ok(Artefact {
+        what,
+        staged: join(dir, &format!(".{name}.{tag}.new~")),
+        path,
+        listing: None,
+        replaces: None,
+    })
 }
 
 /// Where the boot menu is.
@@ -162,17 +168,25 @@ fn initramfs(root: &Root, tag: &str) -> Result<Vec<Call>> {
 /// GRUB's variables with the entry that is to be tried once, or without it.
 fn trial(root: &Root, tag: &str) -> Result<Vec<Call>> {
     let variables = variables(root)?;
-    let there = root.exists(&variables)?;
+    // Of what GRUB cannot read there is nothing to keep, and nothing to take out.
+    let block = grubenv::block(root, &variables)?;
     let wanted = root.exists(TRIAL)?;
-    if !there && !wanted {
+    let noted = |block: &String| {
+        [TRIAL_NEXT, TRIED].iter().any(|name| grubenv::set_to(block, name).is_some())
+    };
+    if !wanted && !block.as_ref().is_some_and(noted) {
         return Ok(Vec::new());
     }
     let artefact = artefact(root, Rebuild::Trial, &variables, tag)?;
     let staged = format!("/{}", artefact.staged);
     let names = ["grub-editenv", "grub2-editenv"];
     let editor = names.iter().find_map(|name| program(root, name));
-    let editor =
-        editor.ok_or_else(|| missing("no program writes GRUB's variables here", &names))?;
+    let editor = match editor {
+        Some(editor) => editor,
+        // Without the menu's script nothing reads them.
+        None if !wanted => return Ok(Vec::new()),
+        None => return Err(missing("no program writes GRUB's variables here", &names)),
+    };
     let doing = "noting what GRUB is to try once";
     let edit = |words: &[&str]| {
         let words = words.iter().map(|word| (*word).to_owned());
@@ -184,7 +198,7 @@ fn trial(root: &Root, tag: &str) -> Result<Vec<Call>> {
         let paths = vec!["--preserve".to_owned(), format!("/{}", artefact.path), staged.clone()];
         Ok(at_once(copier, paths, doing))
     };
-    let first = if there { copy()? } else { edit(&["create"]) };
+    let first = if block.is_some() { copy()? } else { edit(&["create"]) };
     let set = format!("{TRIAL_NEXT}={TRIAL_ENTRY}");
     let last = match wanted {
         true => [edit(&["set", &set]), edit(&["unset", TRIED])],
@@ -303,7 +317,11 @@ pub(crate) fn by_hand(root: &Root, what: Rebuild) -> Vec<String> {
     };
     match root.is_host() {
         true => vec![line],
-        false => vec![format!("chroot {} {line}", root.path().display())],
+        false => {
+            // It is kept, and read from elsewhere.
+            let dir = std::path::absolute(root.path()).unwrap_or_else(|_| root.path().to_owned());
+            vec![format!("chroot {} {line}", dir.display())]
+        }
     }
 }
 
@@ -316,4 +334,49 @@ fn missing(what: &str, names: &[&str]) -> Error {
     };
     let help = vec!["`--no-rebuild` changes the files and leaves the rebuild to you".to_owned()];
     Error::Refused { what: what.to_owned(), because, help }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test makes its own trees")]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    /// What is run for a trial: the first words of each call.
+    fn calls(files: &[(&str, &str)]) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in files.iter().chain(&[("bin/cp", "")]) {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let calls = trial(&Root::open(dir.path()).unwrap(), "t").unwrap();
+        let word = |call: &Call| match call.program.rsplit('/').next() {
+            Some("cp") => "cp".to_owned(),
+            _ => call.arguments[1].clone(),
+        };
+        calls.iter().map(word).collect()
+    }
+
+    #[test]
+    fn what_cannot_be_read_keeps_nobody_from_ending_a_trial() {
+        const EDITOR: (&str, &str) = ("usr/bin/grub-editenv", "");
+        const ON: (&str, &str) = (TRIAL, "entry = \"x\"\n");
+        let env = |text: &'static str| (GRUBENV, text);
+        let noted = env("# GRUB Environment Block\ndv_next=\n####");
+        let other = env("# GRUB Environment Block\nsaved_entry=x\n####");
+        assert_eq!(calls(&[EDITOR, noted]), ["cp", "unset", "unset"]);
+        for files in
+            [&[EDITOR, other][..], &[EDITOR, env("")], &[EDITOR, env("\x01\x02")], &[noted], &[]]
+        {
+            assert_eq!(calls(files), Vec::<String>::new(), "{files:?}");
+        }
+        assert_eq!(calls(&[EDITOR, noted, ON]), ["cp", "set", "unset"]);
+        for broken in [env(""), env("dv_next=x\n")] {
+            assert_eq!(calls(&[EDITOR, broken, ON]), ["create", "set", "unset"], "{broken:?}");
+        }
+    }
 }

@@ -51,7 +51,13 @@ impl Rebuilder for Fake {
             _ => return Ok(Vec::new()),
         };
         let staged = format!("{}/.{}.{tag}.new~", path.0, path.1);
-        Ok(vec![Artefact { what, path: format!("{}/{}", path.0, path.1), staged, listing: None }])
+        Ok(vec![Artefact {
+            what,
+            path: format!("{}/{}", path.0, path.1),
+            staged,
+            listing: None,
+            replaces: None,
+        }])
     }
 }
 

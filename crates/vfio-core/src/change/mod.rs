@@ -28,9 +28,11 @@ mod large;
 #[cfg(test)]
 mod laws;
 mod members;
+mod mounts;
 mod packages;
 mod place;
 mod plan;
+mod preview;
 mod rebuild;
 mod rebuilder;
 mod record;
@@ -46,12 +48,11 @@ pub use aside::{damage, ready, set_aside};
 pub use by_hand::by_hand;
 pub use diff::diff;
 pub use draft::Draft;
-pub use engine::{
-    apply, check, history, interrupted, preview_redo, preview_undo, recover, redo, standing, undo,
-};
+pub use engine::{apply, check, history, interrupted, recover, redo, standing, undo, undo_all};
 pub use image::{Image, Meta, Mtime};
 pub use journal::State;
 pub use plan::{Change, Plan, Rebuild, Warning};
+pub use preview::{preview_redo, preview_undo, preview_undo_all};
 pub use rebuild::Programs;
 pub use rebuilder::{Job, NoRebuild, Rebuilder};
 pub use settings::{

@@ -14,7 +14,7 @@ use rustix::{
     process::{Flock, FlockOffsetType, FlockType},
 };
 
-use crate::{Error, Result, Root, change::Interrupt, error::At};
+use crate::{Error, Result, Root, change::Settings, error::At};
 
 const LOCK: &str = "var/lib/dpkg/lock-frontend";
 
@@ -25,7 +25,7 @@ pub(crate) struct Held(
 );
 
 /// Takes dpkg's lock, as apt does.
-pub(crate) fn lock(root: &Root, wait: Duration, interrupt: &Interrupt) -> Result<Held> {
+pub(crate) fn lock(root: &Root, settings: &Settings<'_>) -> Result<Held> {
     if !root.is_host() {
         return Ok(Held(None));
     }
@@ -33,7 +33,8 @@ pub(crate) fn lock(root: &Root, wait: Duration, interrupt: &Interrupt) -> Result
     let Ok(Some(file)) = root.open_at(LOCK, OFlags::RDWR | OFlags::NOFOLLOW) else {
         return Ok(Held(None));
     };
-    let end = Instant::now() + wait;
+    let end = Instant::now() + settings.wait;
+    let mut told = false;
     let me = rustix::process::getpid().as_raw_nonzero().get();
     loop {
         match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -44,7 +45,13 @@ pub(crate) fn lock(root: &Root, wait: Duration, interrupt: &Interrupt) -> Result
                 return Ok(Held(None));
             }
             Err(Errno::WOULDBLOCK | Errno::ACCESS) if Instant::now() < end => {
-                interrupt.check()?;
+                settings.interrupt.check()?;
+                if !std::mem::replace(&mut told, true) {
+                    (settings.progress)(&format!(
+                        "waiting for {} to end",
+                        named(root, holder(&file))
+                    ));
+                }
                 std::thread::sleep(Duration::from_millis(100));
             }
             Err(Errno::WOULDBLOCK | Errno::ACCESS) => {

@@ -178,6 +178,15 @@ pub(crate) fn check_links(root: &Root, path: &str) -> Result<()> {
 /// Refuses a target that could not be replaced and put back, before anything is written.
 pub(crate) fn check_target(root: &Root, target: &str) -> Result<()> {
     check_path(target)?;
+    check_there(root, target, 1)
+}
+
+/// The same for what a generator writes, and the journal; those may have more names.
+pub(crate) fn check_built(root: &Root, path: &str) -> Result<()> {
+    check_there(root, path, u64::MAX)
+}
+
+fn check_there(root: &Root, target: &str, most_names: u64) -> Result<()> {
     let mut deepest = "";
     for dir in parents(target) {
         match root.stat(dir)? {
@@ -200,7 +209,7 @@ pub(crate) fn check_target(root: &Root, target: &str) -> Result<()> {
     let Some(fd) = root.open_at(target, OFlags::PATH | OFlags::NOFOLLOW)? else { return Ok(()) };
     let stat = rustix::fs::fstat(&fd).at("inspect", target)?;
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile if stat.st_nlink > 1 => {
+        FileType::RegularFile if stat.st_nlink > most_names => {
             let why = format!("it has {} names (hard links), which would part", stat.st_nlink);
             let help = format!("cp -p /{target} /{target}.copy && mv /{target}.copy /{target}");
             return Err(refuse(target, &why, Some(help)));

@@ -44,6 +44,23 @@ impl Plan {
         self.changes.is_empty()
     }
 
+    /// Both, one after the other, as one: from what there was before the first to what there is after
+    /// the other. What the other brings back to that is no change.
+    #[must_use]
+    pub fn then(mut self, later: Self) -> Self {
+        for change in later.changes {
+            match self.changes.iter_mut().find(|earlier| earlier.path == change.path) {
+                Some(earlier) => earlier.after = change.after,
+                None => self.changes.push(change),
+            }
+        }
+        self.changes.retain(|change| change.before != change.after);
+        self.changes.sort_by(|one, two| one.path.cmp(&two.path));
+        self.notes.extend(later.notes);
+        self.warnings.extend(later.warnings);
+        self
+    }
+
     /// What must be rebuilt once the files are in place, in the order of rebuilding.
     ///
     /// This follows from the paths alone, so it holds for an undo and for a plugin's draft too.

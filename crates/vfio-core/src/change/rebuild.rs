@@ -17,7 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::{fs::Mode, process::Signal};
+use rustix::{
+    fs::{FileType, Mode},
+    process::Signal,
+};
 
 use crate::{
     Error, Result, Root,
@@ -70,6 +73,7 @@ impl Programs {
             lock: None,
             output: &|_| (),
             given: &[],
+            looks_inside: true,
         };
         let calls = match generators::calls(root, Rebuild::Initramfs, job.tag) {
             Err(Error::Refused { .. }) => return Ok(Vec::new()),
@@ -77,7 +81,7 @@ impl Programs {
         };
         let mut images = Vec::new();
         for artefact in calls.into_iter().filter_map(|call| call.writes) {
-            let in_place = Artefact { staged: artefact.path.clone(), ..artefact };
+            let in_place = in_place(&artefact);
             let listing = listing(root, &in_place, &job)?;
             images.push(Artefact { listing, ..in_place });
         }
@@ -115,8 +119,9 @@ impl Rebuilder for Programs {
             run(root, &call, job)?;
             if let Some(artefact) = &call.writes {
                 check(root, &call, artefact, job)?;
+                let replaces = listing(root, &in_place(artefact), job)?;
                 let listing = listing(root, artefact, job)?;
-                artefacts.push(Artefact { listing, ..artefact.clone() });
+                artefacts.push(Artefact { listing, replaces, ..artefact.clone() });
             }
         }
         Ok(artefacts)
@@ -130,8 +135,11 @@ fn check(root: &Root, call: &Call, artefact: &Artefact, job: &Job<'_>) -> Result
     if root.exists(&format!("{}.new", artefact.staged))? {
         return Err(wrong("it left its result half made".to_owned()));
     }
-    let size = root.stat(&artefact.staged)?.map(|stat| u64::try_from(stat.st_size).unwrap_or(0));
-    match size {
+    let stat = root.stat(&artefact.staged)?;
+    if stat.is_some_and(|stat| !FileType::from_raw_mode(stat.st_mode).is_file()) {
+        return Err(wrong("its result is not a regular file".to_owned()));
+    }
+    match stat.map(|stat| u64::try_from(stat.st_size).unwrap_or(0)) {
         None => return Err(wrong("it reported success and wrote nothing".to_owned())),
         Some(0) => return Err(wrong("it reported success and wrote an empty file".to_owned())),
         Some(size) if size < call.at_least => {
@@ -146,12 +154,18 @@ fn check(root: &Root, call: &Call, artefact: &Artefact, job: &Job<'_>) -> Result
     }
 }
 
+/// What is where the artefact will be.
+fn in_place(artefact: &Artefact) -> Artefact {
+    Artefact { staged: artefact.path.clone(), ..artefact.clone() }
+}
+
 /// The files inside a staged initial RAM file system; `None` when nothing can list them.
 fn listing(root: &Root, artefact: &Artefact, job: &Job<'_>) -> Result<Option<Vec<String>>> {
-    let initramfs = artefact.what == Rebuild::Initramfs;
-    let Some(lister) = generators::list(root, &artefact.staged).filter(|_| initramfs) else {
+    let wanted = job.looks_inside && artefact.what == Rebuild::Initramfs;
+    if !wanted || !root.exists(&artefact.staged)? {
         return Ok(None);
-    };
+    }
+    let Some(lister) = generators::list(root, &artefact.staged) else { return Ok(None) };
     match run(root, &lister, job) {
         Ok(output) => {
             Ok(Some(String::from_utf8_lossy(&output).lines().map(str::to_owned).collect()))

@@ -51,6 +51,8 @@ pub struct Job<'a> {
     /// The files of guests that libvirt is to accept, and writes in its own words from then on;
     /// empty where it is only to look again, at what it accepted before.
     pub given: &'a [String],
+    /// Whether somebody wants to know what is inside an initial RAM file system.
+    pub looks_inside: bool,
 }
 
 impl std::fmt::Debug for Job<'_> {

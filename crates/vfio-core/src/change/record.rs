@@ -74,20 +74,20 @@ impl Step {
     }
 }
 
+/// Steps as the plan that they carry out.
+pub(crate) fn plan(title: &str, steps: &[Step]) -> Plan {
+    let change = |step: &Step| Change {
+        path: step.path.clone(),
+        before: step.before.clone(),
+        after: step.after.clone(),
+    };
+    Plan { title: title.to_owned(), changes: steps.iter().map(change).collect(), ..Plan::default() }
+}
+
 impl Part {
     /// The part as the plan that it carries out.
     pub(crate) fn plan(&self) -> Plan {
-        let changes = self.steps.iter().map(|step| Change {
-            path: step.path.clone(),
-            before: step.before.clone(),
-            after: step.after.clone(),
-        });
-        Plan {
-            title: self.title.clone(),
-            changes: changes.collect(),
-            notes: self.notes.clone(),
-            ..Plan::default()
-        }
+        Plan { notes: self.notes.clone(), ..plan(&self.title, &self.steps) }
     }
 
     /// The text of `plan.json`.

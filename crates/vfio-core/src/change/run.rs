@@ -28,6 +28,25 @@ use crate::{
 const BUILT: [Rebuild; 3] = [Rebuild::Initramfs, Rebuild::BootMenu, Rebuild::Trial];
 const LIVE: [Rebuild; 4] = [Rebuild::Units, Rebuild::AppArmor, Rebuild::Hooks, Rebuild::Guests];
 
+/// Which rebuilds a part sees to.
+#[derive(Clone, Debug)]
+pub(crate) enum Rebuilding {
+    /// None: what comes after it does, in the same run.
+    Later,
+    /// Those that follow from its files, and those that others left.
+    Now(BTreeSet<Rebuild>),
+}
+
+impl Rebuilding {
+    /// What is rebuilt with this part.
+    pub(crate) fn of(&self, part: &Part) -> BTreeSet<Rebuild> {
+        match self {
+            Self::Later => BTreeSet::new(),
+            Self::Now(others) => part.plan().rebuilds().union(others).copied().collect(),
+        }
+    }
+}
+
 /// A part of an operation on its way.
 pub(crate) struct Run<'a> {
     pub(crate) root: &'a Root,
@@ -40,6 +59,7 @@ pub(crate) struct Run<'a> {
     pub(crate) part: Part,
     /// What an undo does with edited files, for a recovery that finishes it.
     pub(crate) conflicts: String,
+    pub(crate) rebuilding: Rebuilding,
     programs: Cell<usize>,
 }
 
@@ -59,7 +79,8 @@ impl<'a> Run<'a> {
         part: Part,
     ) -> Self {
         let (name, conflicts, programs) = (name.to_owned(), String::new(), Cell::new(0));
-        Self { root, disk, settings, store, id, name, part, conflicts, programs }
+        let rebuilding = Rebuilding::Now(BTreeSet::new());
+        Self { root, disk, settings, store, id, name, part, conflicts, rebuilding, programs }
     }
 
     /// All of it, or none of it.
@@ -154,8 +175,9 @@ impl<'a> Run<'a> {
 
     /// Builds what derives from the files, checks it and puts it in place.
     fn rebuild(&self) -> Result<Done> {
-        let (wanted, rebuilder) = (self.part.plan().rebuilds(), self.settings.rebuilder);
-        if !rebuilder.rebuilds() {
+        let (wanted, rebuilder) = (self.rebuilding.of(&self.part), self.settings.rebuilder);
+        if !rebuilder.rebuilds() || matches!(self.rebuilding, Rebuilding::Later) {
+            let wanted = self.part.plan().rebuilds();
             let by_hand = wanted.iter().flat_map(|&what| rebuilder.by_hand(self.root, what));
             let done = Done { rebuilt: BTreeSet::new(), by_hand: by_hand.collect() };
             self.log(self.entry(self.work(State::Verifying)))?;
@@ -195,6 +217,7 @@ impl<'a> Run<'a> {
             lock: Some(self.store.lock()),
             output: &output,
             given,
+            looks_inside: self.settings.verify.is_some(),
         };
         self.settings.rebuilder.stage(self.root, what, &job)
     }

@@ -49,6 +49,8 @@ pub struct Artefact {
     pub staged: String,
     /// The files inside an initial RAM file system, when the system can list them.
     pub listing: Option<Vec<String>>,
+    /// The same of the one that it takes the place of.
+    pub replaces: Option<Vec<String>>,
 }
 
 /// A signal's way into the engine.

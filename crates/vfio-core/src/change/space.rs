@@ -196,6 +196,7 @@ mod tests {
             path: "boot/initrd.img-6.1".to_owned(),
             staged: "boot/.x".to_owned(),
             listing: None,
+            replaces: None,
         };
         let needs = needs(&root, &laws::plan(&root), &[artefact]).unwrap();
         let (need, _) = needs.values().next().unwrap();

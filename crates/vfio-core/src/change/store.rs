@@ -15,7 +15,7 @@ use rustix::{fs::FlockOperation, io::Errno};
 use crate::{
     Error, Result, Root,
     change::{
-        Interrupt, Meta,
+        Meta, Settings,
         disk::Disk,
         journal::{self, Entry},
         place::{Folder, join, split},
@@ -26,6 +26,8 @@ use crate::{
 
 /// Where the engine keeps its state, below the root.
 pub(crate) const STATE: &str = "var/lib/deploy-vfio";
+/// Held by whoever writes.
+pub(crate) const LOCK: &str = "var/lib/deploy-vfio/lock";
 /// The records of operations.
 pub(crate) const TX: &str = "var/lib/deploy-vfio/tx";
 const FORMAT: &[u8] = b"1\n";
@@ -112,16 +114,11 @@ pub(crate) fn load(root: &Root, id: u32, part: &str) -> Result<Part> {
 
 impl<'a> Store<'a> {
     /// Opens the state directory, making it when it is missing, and takes its lock.
-    pub(crate) fn open(
-        root: &'a Root,
-        disk: &'a Disk,
-        wait: Duration,
-        interrupt: &Interrupt,
-    ) -> Result<Self> {
+    pub(crate) fn open(root: &'a Root, disk: &'a Disk, settings: &Settings<'_>) -> Result<Self> {
         make(root, disk)?;
         let folder = Folder::open(root, STATE)?;
         check_private(&folder)?;
-        let lock = lock(disk, &folder, wait, interrupt)?;
+        let lock = lock(disk, &folder, settings)?;
         match root.bytes(&join(STATE, "format"))? {
             None => replace(root, disk, &folder, ("format", FORMAT, 0o600))?,
             Some(format) if format == FORMAT => {}
@@ -291,7 +288,7 @@ fn check_private(folder: &Folder) -> Result<()> {
     let stat = rustix::fs::fstat(&folder.fd).at("inspect", &folder.path)?;
     let me = rustix::process::geteuid().as_raw();
     let path = &folder.path;
-    if stat.st_mode & 0o077 == 0 && (stat.st_uid == me || me == 0) {
+    if stat.st_mode & 0o077 == 0 && stat.st_uid == me {
         return Ok(());
     }
     Err(Error::Refused {
@@ -305,14 +302,18 @@ fn check_private(folder: &Folder) -> Result<()> {
     })
 }
 
-fn lock(disk: &Disk, folder: &Folder, wait: Duration, interrupt: &Interrupt) -> Result<OwnedFd> {
+fn lock(disk: &Disk, folder: &Folder, settings: &Settings<'_>) -> Result<OwnedFd> {
     let file = disk.open_lock(folder, "lock")?;
-    let end = Instant::now() + wait;
+    let end = Instant::now() + settings.wait;
+    let mut told = false;
     loop {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(file),
             Err(Errno::WOULDBLOCK) if Instant::now() < end => {
-                interrupt.check()?;
+                settings.interrupt.check()?;
+                if !std::mem::replace(&mut told, true) {
+                    (settings.progress)("waiting for another run of deploy-vfio to end");
+                }
                 std::thread::sleep(Duration::from_millis(50));
             }
             Err(Errno::WOULDBLOCK) => {

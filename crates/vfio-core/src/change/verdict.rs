@@ -23,7 +23,7 @@ pub fn set_verdict(
     settings: &Settings<'_>,
 ) -> Result<()> {
     let disk = Disk::new();
-    let _store = Store::open(root, &disk, settings.wait, settings.interrupt)?;
+    let _store = Store::open(root, &disk, settings)?;
     let line = |reason: &String| reason.chars().filter(|c| !c.is_control()).collect::<String>();
     let lines: Vec<String> = because.iter().map(line).collect();
     let text = format!("format=1\nattempt={attempt}\n{}\n", lines.join("\n"));

@@ -93,7 +93,8 @@ pub(super) fn clean(text: &str) -> String {
 }
 
 /// Text without control characters, escapes and tricks with the writing direction.
-pub(super) fn visible(text: &str) -> String {
+#[must_use]
+pub fn visible(text: &str) -> String {
     let hidden = |c: char| {
         c.is_control()
             || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')

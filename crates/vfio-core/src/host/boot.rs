@@ -57,6 +57,8 @@ const EFIVARS: &str = "sys/firmware/efi/efivars";
 /// Set by systemd-boot, and by GRUB since 2.12, at every start
 /// (<https://systemd.io/BOOT_LOADER_INTERFACE>).
 const LOADER_INFO: &str = "LoaderInfo-4a67b082-0a4c-41cf-b6c7-440bb8c4a09e";
+/// Set by `bootctl set-default`.
+const LOADER_DEFAULT: &str = "LoaderEntryDefault-4a67b082-0a4c-41cf-b6c7-440bb8c4a09e";
 const SECURE_BOOT: &str = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
 const MKCONFIG: [&str; 3] =
     ["usr/sbin/grub-mkconfig", "usr/bin/grub-mkconfig", "usr/sbin/grub2-mkconfig"];
@@ -83,6 +85,14 @@ impl Boot {
             system,
         })
     }
+}
+
+/// The entry, or the pattern of entries, that a variable of the firmware has systemd-boot start by
+/// itself; `None` where there is none.
+#[must_use]
+pub fn loader_default(root: &Root) -> Option<String> {
+    let name = utf16(&variable(root, LOADER_DEFAULT)?);
+    (!name.is_empty()).then_some(name)
 }
 
 /// An EFI variable's value, behind the four bytes of attributes that efivarfs puts first.
@@ -245,6 +255,14 @@ mod tests {
         assert_eq!(Boot::read(&Root::empty()).unwrap(), Boot::default());
         let odd = Tree::new().dir("etc/os-release").file("usr/lib/os-release", "ID=arch\nID='\n");
         assert_eq!(Boot::read(&odd.root()).unwrap().distribution, Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_the_loader_was_told_to_start_is_in_a_variable() {
+        let told = |value: &[u8]| loader_default(&efi(Tree::new(), LOADER_DEFAULT, value).root());
+        assert_eq!(told(&wide("arch.conf")).as_deref(), Some("arch.conf"));
+        assert_eq!((told(b""), told(&wide(""))), (None, None));
+        assert_eq!(loader_default(&Root::empty()), None);
     }
 
     proptest! {

@@ -99,7 +99,7 @@ impl Kernels {
             .filter(|suffix| is_kernel(suffix))
             .map(|suffix| kernel(root, &boot, suffix))
             .collect();
-        installed.sort_by(|a, b| newer(&b.release, &a.release));
+        installed.sort_by(|a, b| compare_releases(&b.release, &a.release));
         let running = text(root, "proc/sys/kernel/osrelease").filter(|text| !text.is_empty());
         Ok(Self { installed, running })
     }
@@ -157,7 +157,7 @@ fn release(root: &Root, suffix: &str) -> String {
             text(root, &format!("{dir}/{name}/pkgbase")).is_some_and(|base| base == suffix)
         })
     });
-    found.max_by(|a, b| newer(a, b)).unwrap_or_else(|| suffix.to_owned())
+    found.max_by(|a, b| compare_releases(a, b)).unwrap_or_else(|| suffix.to_owned())
 }
 
 /// The set options of a kernel's configuration, without `CONFIG_`.
@@ -186,9 +186,10 @@ fn modules(list: &str) -> BTreeSet<String> {
     list.lines().filter_map(name).collect()
 }
 
-/// Compares releases as Debian compares versions: numbers as numbers (6.10 after 6.9, -13 after
+/// Compares releases of kernels as Debian compares versions: numbers as numbers (6.10 after 6.9, -13 after
 /// -9), and a release candidate before its release.
-fn newer(a: &str, b: &str) -> Ordering {
+#[must_use]
+pub fn compare_releases(a: &str, b: &str) -> Ordering {
     let (a, b) = (a.replace("-rc", "~rc"), b.replace("-rc", "~rc"));
     let (mut a, mut b) = (a.as_str(), b.as_str());
     while !a.is_empty() || !b.is_empty() {
@@ -295,15 +296,15 @@ mod tests {
     proptest! {
         #[test]
         fn comparing_is_an_order(a in "[0-9a.~-]{0,9}", b in "[0-9a.~-]{0,9}", c in "[0-9a.~-]{0,9}") {
-            prop_assert_eq!(newer(&a, &b), newer(&b, &a).reverse());
-            if newer(&a, &b).is_le() && newer(&b, &c).is_le() {
-                prop_assert!(newer(&a, &c).is_le());
+            prop_assert_eq!(compare_releases(&a, &b), compare_releases(&b, &a).reverse());
+            if compare_releases(&a, &b).is_le() && compare_releases(&b, &c).is_le() {
+                prop_assert!(compare_releases(&a, &c).is_le());
             }
         }
 
         #[test]
         fn never_panics(text in "\\PC*") {
-            let _ = (options(&text), modules(&text), is_kernel(&text), newer(&text, "6.1"));
+            let _ = (options(&text), modules(&text), is_kernel(&text), compare_releases(&text, "6.1"));
         }
     }
 }

@@ -39,11 +39,12 @@ mod zram;
 
 pub use crate::initramfs::Initramfs;
 pub use asked::AskedPages;
-pub use boot::{Boot, Iommu, Loader};
+pub use attr::visible;
+pub use boot::{Boot, Iommu, Loader, loader_default};
 pub use cpu::{CoreKind, Cpu, LogicalCpu, Vendor};
 pub use display::{Card, Connector, Displays};
 pub use input::{Input, InputKind, Inputs};
-pub use kernels::{Availability, Kernel, Kernels};
+pub use kernels::{Availability, Kernel, Kernels, compare_releases};
 pub use libvirt::{Daemon, Libvirt, Version, installed_package, installed_version};
 pub use links::Link;
 pub use machine::Machine;

@@ -130,9 +130,13 @@ fn mount(line: &str) -> Option<Mount> {
     })
 }
 
+/// The kernel has 29 at most.
+const MOST_SWAPS: usize = 64;
+
 /// The paths of `/proc/swaps`: devices and files.
 fn swaps(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.lines().skip(1).filter_map(|line| Some(unescape(line.split_whitespace().next()?)))
+    let paths = text.lines().skip(1).filter_map(|line| line.split_whitespace().next());
+    paths.filter(|path| path.starts_with('/')).take(MOST_SWAPS).map(unescape)
 }
 
 /// Undoes the kernel's `\\ooo` for blanks, line breaks and backslashes; anything else stays.
@@ -357,8 +361,13 @@ mod tests {
             assert_eq!(shown(&Storage::read(&tree.root()).unwrap()), ["/  "]);
         }
         assert_eq!(Storage::read(&Root::empty()).unwrap(), Storage::default());
-        let odd = Tree::new().dir("proc/self/mountinfo").file("proc/swaps", b"\xff\n\xff\n");
-        assert_eq!(shown(&Storage::read(&odd.root()).unwrap()), ["swap  "]);
+        let odd = Tree::new().dir("proc/self/mountinfo");
+        let odd = odd.file("proc/swaps", b"\xff\n\xff\n/dev/\xff\n");
+        assert_eq!(
+            shown(&Storage::read(&odd.root()).unwrap()),
+            ["swap  "],
+            "what is no path is none"
+        );
     }
 
     #[test]

@@ -50,6 +50,24 @@ pub fn root_is_writable(root: &Root) -> Result<bool> {
     Ok(mount.is_some_and(|mount| mount.options.split(',').any(|option| option == "rw")))
 }
 
+/// The attempt that the judge's last verdict is about; 0 without one, or where it cannot be read.
+#[must_use]
+pub fn judged(root: &Root) -> u32 {
+    verdict(root).0
+}
+
+/// The same, and why that attempt failed.
+fn verdict(root: &Root) -> (u32, Vec<String>) {
+    let text = root.text(VERDICT).ok().flatten().unwrap_or_default();
+    let mut lines = text.lines();
+    let known = lines.next() == Some("format=1");
+    let attempt = lines.next().filter(|_| known).and_then(|line| line.strip_prefix("attempt="));
+    match attempt.and_then(|attempt| attempt.parse().ok()) {
+        Some(attempt) => (attempt, lines.map(str::to_owned).collect()),
+        None => (0, Vec::new()),
+    }
+}
+
 /// How far a trial got.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -66,18 +84,16 @@ pub enum Progress {
 /// The entry that is tried and how far that got; `None` when nothing is.
 pub fn progress(root: &Root, line: &Cmdline) -> Result<Option<(String, Progress)>> {
     let Some(text) = root.text(TRIAL)? else { return Ok(None) };
-    let entry = value(&text, "entry").unwrap_or_default();
+    let entry = value(&text, "entry").unwrap_or_else(|| "an unknown entry".to_owned());
     let progress = if line.values(TRIAL_WORD).next().is_some() {
         Progress::Runs
     } else if variable(root, TRIAL_NEXT)?.is_some() {
         Progress::Waits
     } else if variable(root, TRIED)?.is_some() {
-        let attempt = format!("attempt={}", value(&text, "attempt").unwrap_or_default());
+        let attempt = value(&text, "attempt").and_then(|attempt| attempt.parse().ok());
         // The notes of an earlier attempt say nothing about this one.
-        let verdict = root.text(VERDICT).ok().flatten().unwrap_or_default();
-        let mut lines = verdict.lines();
-        let is_it = lines.next() == Some("format=1") && lines.next() == Some(&attempt);
-        Progress::Failed(lines.filter(|_| is_it).map(str::to_owned).collect())
+        let (judged, because) = verdict(root);
+        Progress::Failed(if attempt == Some(judged) { because } else { Vec::new() })
     } else {
         Progress::Unknown
     };
@@ -94,9 +110,13 @@ pub fn finding(root: &Root, line: &Cmdline) -> Result<Option<Finding>> {
             format!("this is the trial of `{entry}`: it becomes the default once it proves itself"),
         ),
         Progress::Failed(because) => (false, failed(&entry, &because)),
-        Progress::Unknown => {
-            (false, format!("`{entry}` is to be tried, but GRUB's variables do not say so"))
-        }
+        Progress::Unknown => (
+            false,
+            format!(
+                "`{entry}` is to be tried, but GRUB's variables do not say so: `deploy-vfio trial \
+                 off` ends it, then the same command tries it again"
+            ),
+        ),
     };
     Ok(Some(Finding { ok, text }))
 }
