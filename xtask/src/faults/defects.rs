@@ -13,7 +13,7 @@ use super::blocks::{self, disk::FileSystem};
 use super::harness::{self, Kind, Scope, Verdict};
 use super::lab::Bench;
 use super::programs;
-use super::scenario::{self, Scenario};
+use super::scenario::Scenario;
 
 /// Who looks for a defect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,5 +138,5 @@ fn laws(bench: &Bench) -> Result<Option<String>> {
 }
 
 fn scenario(name: &str) -> Result<&'static Scenario> {
-    scenario::ALL.iter().find(|scenario| scenario.name == name).context("the scenario is gone")
+    Scenario::all().find(|scenario| scenario.name == name).context("the scenario is gone")
 }

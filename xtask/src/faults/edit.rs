@@ -127,7 +127,7 @@ fn show(bytes: &[u8]) -> String {
 fn others(stage: &Stage, desk: &Desk, path: &Path) -> Result<()> {
     let but: Vec<&Path> = path.ancestors().collect();
     let now = tree::read(&desk.root, false)?;
-    if stage.code == 0 && matches!(stage.scenario.verb, Verb::Apply(_) | Verb::Redo) {
+    if stage.code == 0 && stage.scenario.verb.is_fresh() {
         stage.ends.end_but(&now, &but)?;
     }
     stage.ends.whole_but(&now, &but)

@@ -14,8 +14,19 @@ use super::lab::{Bench, Desk, Stage, sane};
 use super::tracer::{Action, Exit};
 use super::tree;
 
-const ERRORS: [(&str, Errno); 3] =
-    [("ENOSPC", Errno::ENOSPC), ("EIO", Errno::EIO), ("EROFS", Errno::EROFS)];
+/// What a change can fail with; a quick run and commands take the first three.
+const ERRORS: [(&str, Errno); 10] = [
+    ("ENOSPC", Errno::ENOSPC),
+    ("EIO", Errno::EIO),
+    ("EROFS", Errno::EROFS),
+    ("EACCES", Errno::EACCES),
+    ("EMFILE", Errno::EMFILE),
+    ("EDQUOT", Errno::EDQUOT),
+    ("ENOMEM", Errno::ENOMEM),
+    ("EBUSY", Errno::EBUSY),
+    ("ELOOP", Errno::ELOOP),
+    ("ESTALE", Errno::ESTALE),
+];
 
 /// Calls that a signal can interrupt.
 const INTERRUPTED: [&str; 6] = ["flock", "fsync", "ftruncate", "openat", "syncfs", "write"];
@@ -25,7 +36,8 @@ const EINTR: &str = "EINTR";
 pub fn list(stage: &Stage, scope: Scope) -> Vec<String> {
     let mut cases = Vec::new();
     for n in 1..=stage.calls.len() {
-        for (k, (error, _)) in ERRORS.iter().enumerate() {
+        let most = if scope.quick { 3 } else { ERRORS.len() };
+        for (k, (error, _)) in ERRORS[..most].iter().enumerate() {
             for (l, length) in ["once", "on", "same"].into_iter().enumerate() {
                 if !scope.quick || (n + k + l) % 3 == 0 {
                     cases.push(format!("{n}/{error}/{length}"));
@@ -82,7 +94,7 @@ pub fn run((bench, stage, desk): (&Bench, &Stage, &Desk), name: &str) -> Result<
             let found = stage.ends.end(&now).map_err(|error| {
                 error.context(format!("exit {code} after {hit} at {n}: {said}"))
             })?;
-            ensure!(found.old, "exit {code}, but the tree is changed: {said}");
+            ensure!(found.undone(), "exit {code}, but the tree is changed: {said}");
         }
         exit => bail!("{exit:?}"),
     }

@@ -11,13 +11,17 @@ use std::time::Instant;
 use anyhow::{Error, Result, bail};
 
 use super::lab::{Bench, Desk, Stage};
-use super::{blocks, crowd, disturb, edit, errno, kill, power, special};
+use super::{
+    blocks, crowd, disturb, edit, errno, kill, links, power, rescue, special, tear, tools,
+};
 
 /// The kinds of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Kind {
     /// Killed at every change, and again during the recovery.
     C1,
+    /// A write is torn: some of it is there when everything dies.
+    C2,
     /// Every change fails, once or from then on.
     C4,
     /// Power cuts that lose what was not synced.
@@ -28,37 +32,51 @@ pub enum Kind {
     C10,
     /// Several runs at once, some of them killed.
     C12,
+    /// Taken back from outside: by the program and by the script in three shells.
+    C16,
     /// Special files, on five kinds of file systems.
     C17,
+    /// Generators that do what no generator should.
+    C18,
     /// Signals, another run and a package manager in the middle of it.
     Disturb,
+    /// A directory becomes a link that leads out of the tree.
+    Links,
     /// Defects that the others must notice.
     Defects,
 }
 
 impl Kind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::C1,
+        Self::C2,
         Self::C4,
         Self::C6,
         Self::C7,
         Self::C10,
         Self::C12,
+        Self::C16,
         Self::C17,
+        Self::C18,
         Self::Disturb,
+        Self::Links,
         Self::Defects,
     ];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::C1 => "c1",
+            Self::C2 => "c2",
             Self::C4 => "c4",
             Self::C6 => "c6",
             Self::C7 => "c7",
             Self::C10 => "c10",
             Self::C12 => "c12",
+            Self::C16 => "c16",
             Self::C17 => "c17",
+            Self::C18 => "c18",
             Self::Disturb => "disturb",
+            Self::Links => "links",
             Self::Defects => "defects",
         }
     }
@@ -74,14 +92,22 @@ pub struct Scope {
 
 /// Every case of `kind` on one stage; the part of its name after the stage's.
 pub fn list(kind: Kind, stage: &Stage, scope: Scope) -> Vec<String> {
+    // What a command has the engine do is tried in full on the small trees.
+    let command = stage.scenario.is_command();
+    let scope = Scope { quick: scope.quick || command, ..scope };
     match kind {
+        Kind::C6 | Kind::C12 | Kind::C17 | Kind::C18 if command => Vec::new(),
         Kind::C1 => kill::list(stage, scope),
+        Kind::C2 => tear::list(stage),
         Kind::C4 => errno::list(stage, scope),
         Kind::C6 => power::list(stage, scope),
         Kind::C10 => edit::list(stage, scope),
         Kind::C12 => crowd::list(stage, scope),
+        Kind::C16 => rescue::list(stage),
         Kind::C17 => special::list(stage, scope),
+        Kind::C18 => tools::list(stage),
         Kind::Disturb => disturb::list(stage, scope),
+        Kind::Links => links::list(stage, scope),
         Kind::C7 | Kind::Defects => Vec::new(),
     }
 }
@@ -108,13 +134,17 @@ pub fn run(kind: Kind, lab: (&Bench, &Stage, &Desk), name: &str, seed: u64) -> V
     let mut verdict = Verdict::default();
     match kind {
         Kind::C1 => kill::run(lab, name, &mut verdict),
+        Kind::C2 => verdict.add(name, tear::run(lab, name)),
         Kind::C4 => verdict.add(name, errno::run(lab, name)),
         Kind::C6 => verdict.add(name, power::run(lab, name, seed)),
         Kind::C7 => verdict.add(name, blocks::run(lab, name, seed)),
         Kind::C10 => edit::run(lab, name, &mut verdict),
         Kind::C12 => verdict.add(name, crowd::run(lab, name, seed)),
+        Kind::C16 => verdict.add(name, rescue::run(lab, name)),
         Kind::C17 => verdict.add(name, special::run_case(lab, name)),
+        Kind::C18 => verdict.add(name, tools::run(lab, name)),
         Kind::Disturb => verdict.add(name, disturb::run(lab, name)),
+        Kind::Links => verdict.add(name, links::run(lab, name)),
         Kind::Defects => {}
     }
     verdict

@@ -1,23 +1,33 @@
 //! C1: every process dies at a change, at each change in turn; and again during the recovery.
 //!
-//! A case `17` dies before change 17; `17/4` dies again before the fourth change of the recovery;
-//! in `17/orphan` the program dies and a generator that it started goes on to its end.
+//! A case `17` dies before change 17; `17/4` dies again before the fourth change of the recovery, and
+//! `17/4/9` once more before the ninth change of the next one, if it has so many; in `17/orphan` the
+//! program dies and a generator that it started goes on to its end.
 //! Before recovery every file is old or new. After it all is old or all is new, nothing is left
 //! over, a second recovery finds nothing to do, and the operation can be carried out.
 
 use anyhow::{Result, bail, ensure};
 
 use super::calls::Call;
-use super::harness::{Scope, Verdict, number};
+use super::harness::{Dice, Scope, Verdict, number};
 use super::judge::{self, Found};
 use super::lab::{Bench, Desk, Stage, done};
 use super::scenario::Verb;
 use super::tracer::{Action, Exit};
 use super::tree;
 
+/// How many times a scenario dies three times in a row.
+const TRIPLES: usize = 150;
+/// About as many changes a recovery makes.
+const RECOVERY: usize = 50;
+
 /// One job for each change; every so often one that sweeps the recovery too.
 pub fn list(stage: &Stage, scope: Scope) -> Vec<String> {
-    let sweep_every = if scope.quick { 9 } else { 5 };
+    let sweep_every = match () {
+        () if stage.scenario.is_command() => usize::MAX,
+        () if scope.quick => 9,
+        () => 3,
+    };
     let mut jobs = Vec::new();
     for n in 1..=stage.calls.len() {
         jobs.push(n.to_string());
@@ -27,6 +37,15 @@ pub fn list(stage: &Stage, scope: Scope) -> Vec<String> {
         if n % sweep_every == 0 {
             jobs.push(format!("{n}/*"));
         }
+    }
+    // What is refused changes nothing, and has nowhere to die.
+    if !scope.quick && !stage.scenario.is_command() && !stage.calls.is_empty() {
+        let mut dice = Dice(scope.seed ^ (stage.calls.len() as u64) << 16);
+        jobs.extend((0..TRIPLES).map(|_| {
+            let [n, m, k] =
+                [stage.calls.len(), RECOVERY, RECOVERY].map(|most| 1 + dice.below(most));
+            format!("{n}/{m}/{k}")
+        }));
     }
     jobs
 }
@@ -46,6 +65,7 @@ pub fn run(lab: (&Bench, &Stage, &Desk), name: &str, verdict: &mut Verdict) {
             }
             Err(error) => verdict.add(name, Err(error)),
         },
+        (Ok(n), Some(_)) if parts.len() == 3 => verdict.add(name, thrice(lab, n, &parts[1..])),
         (Ok(n), Some(_)) => {
             let result = number(parts.get(1)).and_then(|m| twice(lab, n, m, false));
             verdict.add(name, result);
@@ -53,7 +73,24 @@ pub fn run(lab: (&Bench, &Stage, &Desk), name: &str, verdict: &mut Verdict) {
     }
 }
 
-fn once(lab: (&Bench, &Stage, &Desk), n: usize, how: Action) -> Result<()> {
+/// Dies at `n`, at a change of the recovery, and at one of the recovery after that.
+fn thrice(lab: (&Bench, &Stage, &Desk), n: usize, deaths: &[&str]) -> Result<()> {
+    let (bench, stage, desk) = lab;
+    cut(lab, n)?;
+    for death in deaths {
+        let m = number(Some(death))?;
+        let mut watch = |at: usize, _: &Call| if at == m { Action::Kill } else { Action::Go };
+        let ran = bench.trace(stage.scenario, Verb::Recover, desk, &mut watch)?;
+        if ran.exit != Exit::Killed {
+            done(&ran, 0)?;
+        }
+        stage.ends.whole(&tree::read(&desk.root, false)?)?;
+    }
+    recovered(lab)
+}
+
+/// Dies at `n` in the way of `how`, recovers, and is judged.
+pub fn once(lab: (&Bench, &Stage, &Desk), n: usize, how: Action) -> Result<()> {
     lab.0.set(lab.1, lab.2)?;
     kill_at(lab, lab.1.scenario.verb, n, how)?;
     recovered(lab)
@@ -108,7 +145,7 @@ fn recovered((bench, stage, desk): (&Bench, &Stage, &Desk)) -> Result<()> {
     ensure!(again.output.contains("Nothing to do."), "recovered twice: {}", again.output.trim());
     stage.ends.end(&tree::read(&desk.root, false)?)?;
     // An undo or redo that is done would take the next operation.
-    if matches!(stage.scenario.verb, Verb::Apply(_)) || !found.new {
+    if stage.scenario.verb.repeats() || !found.new {
         done(&bench.run(stage.scenario, stage.scenario.verb, desk)?, stage.code)?;
         let after = stage.ends.end(&tree::read(&desk.root, false)?)?;
         ensure!(after.new, "done again, the tree is as before");

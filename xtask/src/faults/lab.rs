@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
 use super::calls::Call;
+use super::commands;
 use super::judge::Ends;
 use super::power::{self, Record};
 use super::scenario::{self, Scenario, Step, Verb};
@@ -61,13 +62,19 @@ impl Desk {
 impl Bench {
     /// A command on the tree `root`, ready to be started.
     pub fn command(&self, scenario: &Scenario, verb: Verb, root: &Path) -> Command {
-        let name = match verb {
-            Verb::Apply(_) => "apply",
-            Verb::Undo | Verb::UndoKeep => "undo",
-            Verb::Redo => "redo",
-            Verb::Recover => "recover",
+        let (name, words) = match verb {
+            Verb::Apply(_) => ("apply", Vec::new()),
+            Verb::Undo => ("undo", Vec::new()),
+            Verb::UndoKeep => ("undo", vec!["--keep"]),
+            Verb::Redo => ("redo", Vec::new()),
+            Verb::Recover => ("recover", Vec::new()),
+            Verb::Words(line) => commands::program(line),
         };
-        let mut command = Command::new(self.programs.join(format!("deploy-vfio-{name}")));
+        let programs = match name {
+            "install" => self.scratch.join(commands::FEW),
+            _ => self.programs.clone(),
+        };
+        let mut command = Command::new(programs.join(format!("deploy-vfio-{name}")));
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         command.env("LC_ALL", "C.UTF-8").env("HOME", "/root");
         command.envs(self.defect.map(|defect| ("DEPLOY_VFIO_DEFECT", defect)));
@@ -75,9 +82,7 @@ impl Bench {
         if !scenario.rebuilds() {
             command.arg("--no-rebuild");
         }
-        if verb == Verb::UndoKeep {
-            command.arg("--keep");
-        }
+        command.args(words);
         if let Verb::Apply(plan) = verb {
             command.arg(self.scratch.join(format!("{plan}.json")));
         }
@@ -152,8 +157,10 @@ impl Bench {
         let ran = self.trace(scenario, scenario.verb, &desk, &mut list)?;
         let Exit::Code(code @ (0 | 4)) = ran.exit else { bail!("{:?}: {}", ran.exit, ran.output) };
         let new = tree::read(&desk.root, false)?;
-        let fresh = matches!(scenario.verb, Verb::Apply(_) | Verb::Redo);
-        let ends = Ends::new(old, new, fresh);
+        let mut ends = Ends::new(old, new, scenario.verb.is_fresh());
+        if scenario.verb == commands::UNDO_ALL {
+            ends.between = self.undone(scenario, &template, &desk)?;
+        }
         if code == 0 && ends.targets().is_empty() {
             bail!("nothing changed: {}", ran.output);
         }
@@ -161,8 +168,22 @@ impl Bench {
         Ok(Stage { scenario, template, ends, code, calls, record })
     }
 
+    /// The tree after each undo but the last.
+    fn undone(&self, scenario: &Scenario, template: &Path, desk: &Desk) -> Result<Vec<tree::Tree>> {
+        tree::copy(template, &desk.root)?;
+        let mut between = Vec::new();
+        for _ in 1..scenario.before.len() {
+            done(&self.run_in(scenario, Verb::Undo, &desk.root)?, 0)?;
+            between.push(tree::read(&desk.root, false)?);
+        }
+        Ok(between)
+    }
+
     fn lay_out(&self, scenario: &Scenario, root: &Path) -> Result<()> {
         tree::remove(root)?;
+        if scenario.is_command() {
+            return commands::lay_out(root, &self.programs, &self.scratch);
+        }
         let mut base = scenario::tree();
         if scenario.rebuilds() {
             scenario::add_generators(&mut base);

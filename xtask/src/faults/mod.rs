@@ -7,23 +7,28 @@
 //!
 //! `--quick` takes four scenarios and fewer cases of each, and is meant for every push.
 
-mod blocks;
+pub(crate) mod blocks;
 mod calls;
+mod commands;
 mod crowd;
 mod defects;
 mod disturb;
 mod edit;
 mod errno;
-mod harness;
+pub(crate) mod harness;
 mod judge;
 mod kill;
 mod lab;
+mod links;
 mod model;
 mod power;
 mod programs;
 mod record;
+mod rescue;
 mod scenario;
 mod special;
+mod tear;
+mod tools;
 mod tracer;
 mod tree;
 
@@ -35,6 +40,7 @@ use anyhow::{Context, Result, bail};
 
 use harness::{Kind, Scope};
 use lab::{Bench, Desk, Stage};
+use scenario::Scenario;
 
 /// What to try.
 #[derive(Debug, clap::Args)]
@@ -115,14 +121,14 @@ fn run(bench: &Bench, options: &Options) -> Result<ExitCode> {
 }
 
 fn stages(bench: &Bench, options: &Options) -> Result<Vec<Stage>> {
-    let wanted = |scenario: &&scenario::Scenario| match &options.scenario {
+    let wanted = |scenario: &&'static Scenario| match &options.scenario {
         Some(name) => scenario.name == name,
         None => scenario.quick || !options.quick,
     };
     let stages: Vec<_> =
-        scenario::ALL.iter().filter(wanted).map(|s| bench.stage(s)).collect::<Result<_>>()?;
+        Scenario::all().filter(wanted).map(|s| bench.stage(s)).collect::<Result<_>>()?;
     if stages.is_empty() {
-        let names: Vec<_> = scenario::ALL.iter().map(|scenario| scenario.name).collect();
+        let names: Vec<_> = Scenario::all().map(|scenario| scenario.name).collect();
         bail!("no such scenario; there are {}", names.join(", "));
     }
     Ok(stages)
@@ -142,7 +148,7 @@ fn replay(bench: &Bench, options: &Options, case: &str) -> Result<ExitCode> {
     let mut parts = case.splitn(3, '/');
     let (kind, name, rest) = (parts.next(), parts.next(), parts.next());
     let kind = Kind::ALL.into_iter().find(|one| Some(one.name()) == kind);
-    let scenario = scenario::ALL.iter().find(|one| Some(one.name) == name);
+    let scenario = Scenario::all().find(|one| Some(one.name) == name);
     let (Some(kind), Some(scenario), Some(rest)) = (kind, scenario, rest) else {
         bail!("a case is HARNESS/SCENARIO/CASE, as a failure prints it");
     };

@@ -22,7 +22,7 @@ use super::tree::{self, Tree};
 const TEMPERS: [(&str, Temper); 2] = [("weak", Temper::Weak), ("ordered", Temper::Ordered)];
 
 /// Random answers for each cut that has too many to try all.
-const SAMPLES: usize = 64;
+const SAMPLES: usize = 256;
 
 /// What an operation did to which tree.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub fn list(stage: &Stage, scope: Scope) -> Vec<String> {
             }
             let acknowledged = at == record.ops.len();
             for (k, pick) in picks(&model, at, scope.seed).iter().enumerate() {
-                if scope.quick && k >= 24 && k % 4 != 0 {
+                if scope.quick && k >= 24 && k % 16 != 0 {
                     continue;
                 }
                 let tree = model.cut(pick, temper);

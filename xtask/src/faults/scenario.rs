@@ -19,6 +19,23 @@ pub struct Scenario {
     pub quick: bool,
 }
 
+impl Scenario {
+    /// Every scenario there is.
+    pub fn all() -> impl Iterator<Item = &'static Self> {
+        ALL.iter().chain(super::commands::ALL)
+    }
+
+    /// Whether it is a command of ours on a described machine, and not a draft on a small tree.
+    pub fn is_command(&self) -> bool {
+        matches!(self.verb, Verb::Words(_))
+    }
+
+    /// Whether programs of the tree rebuild initramfs and boot menu.
+    pub fn rebuilds(&self) -> bool {
+        self.name.starts_with("boot-")
+    }
+}
+
 /// A command of the program under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
@@ -28,6 +45,20 @@ pub enum Verb {
     UndoKeep,
     Redo,
     Recover,
+    /// A command as it is typed.
+    Words(&'static str),
+}
+
+impl Verb {
+    /// Whether the same again finds nothing to do, or does it once more on a tree that is as before.
+    pub fn repeats(self) -> bool {
+        matches!(self, Self::Apply(_) | Self::Words(_))
+    }
+
+    /// Whether it writes files with the time of the run.
+    pub fn is_fresh(self) -> bool {
+        self == Self::Redo || self.repeats()
+    }
 }
 
 /// One step of preparation.
@@ -41,8 +72,8 @@ pub enum Step {
 use Step::{Edit, Run};
 use Verb::{Apply, Redo, Undo, UndoKeep};
 
-/// All scenarios.
-pub const ALL: &[Scenario] = &[
+/// Drafts on a small tree.
+const ALL: &[Scenario] = &[
     Scenario { name: "drop-ins-apply", before: &[], verb: Apply("drop-ins"), quick: false },
     Scenario { name: "replace-apply", before: &[], verb: Apply("replace"), quick: false },
     Scenario { name: "delete-apply", before: &[], verb: Apply("delete"), quick: false },
@@ -142,13 +173,6 @@ pub fn document(plan: &str) -> String {
     let files = PLANS.iter().find(|(name, _)| *name == plan).map_or(&[][..], |(_, files)| files);
     let files: BTreeMap<_, _> = files.iter().copied().collect();
     serde_json::json!({ "format": 1, "files": files }).to_string()
-}
-
-impl Scenario {
-    /// Whether programs of the tree rebuild initramfs and boot menu.
-    pub fn rebuilds(&self) -> bool {
-        self.name.starts_with("boot-")
-    }
 }
 
 /// The tree that every scenario starts from.

@@ -180,7 +180,7 @@ fn carried(tree: &Tree) -> Option<Node> {
     }
 }
 
-fn same(before: &Tree, now: &Tree) -> Result<()> {
+pub fn same(before: &Tree, now: &Tree) -> Result<()> {
     let paths = before.keys().chain(now.keys());
     // What fills the file system is ours.
     let ours = |path: &PathBuf| path.starts_with("fill") || path.starts_with("names");

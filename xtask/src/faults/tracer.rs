@@ -24,8 +24,8 @@ use nix::unistd::Pid;
 
 use super::calls::Call;
 
-/// A program that needs longer hangs.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A program that needs longer hangs, on a busy machine too.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `PTRACE_SYSCALL_INFO_ENTRY`.
 const ENTRY: u8 = 1;
@@ -38,6 +38,8 @@ pub enum Action {
     Fail(Errno),
     /// Every traced process dies before the call.
     Kill,
+    /// So many percent of what the call writes are written, then every traced process dies.
+    Tear(u64),
     /// The first process dies; those it started go on to their end.
     Orphan,
     /// The first process is sent a signal.
@@ -130,13 +132,21 @@ fn start(command: &Command, log: &Path) -> Result<Pid> {
     Ok(pid)
 }
 
+/// What becomes of a call that was begun.
+enum Fate {
+    Done,
+    Failed(Errno),
+    /// Everything ends with it.
+    Last,
+}
+
 struct Tracer<'a> {
     first: Pid,
     root: &'a Path,
     watch: &'a mut dyn Watch,
     calls: usize,
-    /// Every live process, with the change it is carrying out and the error it gets instead.
-    open: HashMap<Pid, Option<(Call, Option<Errno>)>>,
+    /// Every live process, with the change it is carrying out and what is to come of it.
+    open: HashMap<Pid, Option<(Call, Fate)>>,
     end: Option<Exit>,
     /// Whether the others outlive the first.
     orphans: bool,
@@ -201,12 +211,17 @@ impl Tracer<'_> {
         let args = [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9];
         let Some(call) = Call::read(pid, regs.orig_rax, args, self.root) else { return Ok(()) };
         self.calls += 1;
-        let error = match self.watch.enter(self.calls, &call) {
-            Action::Go => None,
+        let fate = match self.watch.enter(self.calls, &call) {
+            Action::Go => Fate::Done,
             Action::Fail(errno) => {
                 regs.orig_rax = u64::MAX;
                 ptrace::setregs(pid, regs)?;
-                Some(errno)
+                Fate::Failed(errno)
+            }
+            Action::Tear(percent) => {
+                regs.rdx = regs.rdx * percent / 100;
+                ptrace::setregs(pid, regs)?;
+                Fate::Last
             }
             Action::Kill => {
                 self.end = Some(Exit::Killed);
@@ -215,28 +230,34 @@ impl Tracer<'_> {
             }
             Action::Signal(signal) => {
                 let _ = kill(self.first, signal);
-                None
+                Fate::Done
             }
             Action::Orphan => {
                 (self.end, self.orphans) = (Some(Exit::Killed), true);
                 let _ = kill(self.first, Signal::SIGKILL);
-                None
+                Fate::Done
             }
         };
-        self.open.insert(pid, Some((call, error)));
+        self.open.insert(pid, Some((call, fate)));
         Ok(())
     }
 
     fn exit(&mut self, pid: Pid) -> nix::Result<()> {
-        let Some((call, error)) = self.open.get_mut(&pid).and_then(Option::take) else {
+        let Some((call, fate)) = self.open.get_mut(&pid).and_then(Option::take) else {
             return Ok(());
         };
         let mut regs = ptrace::getregs(pid)?;
-        if let Some(errno) = error {
-            regs.rax = (-i64::from(errno as i32)).cast_unsigned();
-            return ptrace::setregs(pid, regs);
+        match fate {
+            Fate::Done => self.watch.leave(&call, regs.rax.cast_signed()),
+            Fate::Failed(errno) => {
+                regs.rax = (-i64::from(errno as i32)).cast_unsigned();
+                return ptrace::setregs(pid, regs);
+            }
+            Fate::Last => {
+                self.end = Some(Exit::Killed);
+                self.end_all();
+            }
         }
-        self.watch.leave(&call, regs.rax.cast_signed());
         Ok(())
     }
 }

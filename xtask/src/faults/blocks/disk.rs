@@ -175,11 +175,12 @@ impl Drop for Mount {
     }
 }
 
+/// A loop device of a file, until it is dropped.
 #[derive(Debug)]
-struct Loop(String);
+pub struct Loop(pub String);
 
 impl Loop {
-    fn new(file: &Path) -> Result<Self> {
+    pub fn new(file: &Path) -> Result<Self> {
         let device = run("losetup", &["--find", "--show", &file.display().to_string()])?;
         Ok(Self(device.trim().to_owned()))
     }

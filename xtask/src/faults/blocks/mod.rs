@@ -10,7 +10,7 @@
 //! It needs root, loop devices and the file systems; a case runs on a recording of its own.
 
 pub mod disk;
-mod writes;
+pub mod writes;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -197,15 +197,20 @@ fn one(
     Ok(())
 }
 
+/// A file as GRUB reads it; nothing where it finds none.
+pub fn read(image: &Path, path: &str) -> Result<Vec<u8>> {
+    let mut reader = Command::new("grub-fstest");
+    reader.arg(image).arg("cat").arg(format!("(loop0)/{path}"));
+    Ok(reader.output().context("apt-get install grub-common")?.stdout)
+}
+
 /// What GRUB makes of a file on this disk.
 fn loader_reads(stage: &Stage, image: &Path, path: &str, confirmed: bool) -> Result<()> {
-    let mut reader = Command::new("grub-fstest");
-    reader.arg(image).arg("cat").arg(format!("(loop0)/root/{path}"));
-    let output = reader.output().context("apt-get install grub-common")?;
+    let read = read(image, &format!("root/{path}"))?;
     let bytes = |tree: &tree::Tree| tree.get(Path::new(path)).map(|node| node.bytes().to_vec());
-    let is = |tree| bytes(tree).is_some_and(|bytes| bytes == output.stdout);
+    let is = |tree| bytes(tree).is_some_and(|bytes| bytes == read);
     let (old, new) = (is(&stage.ends.old), is(&stage.ends.new));
-    let seen = String::from_utf8_lossy(&output.stdout);
+    let seen = String::from_utf8_lossy(&read);
     let seen: String = seen.chars().take(60).collect();
     ensure!(old || new, "GRUB reads neither the old nor the new /{path}: {seen:?}");
     ensure!(new || !confirmed, "done, and GRUB still reads the old /{path}");

@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -71,9 +72,14 @@ impl Writes {
 
     /// Brings the first `count` onto a disk, without those that are `lost`.
     pub fn replay(&self, count: usize, lost: &[usize], image: &Path) -> Result<()> {
+        self.replay_some(0..count, lost, image)
+    }
+
+    /// Brings some of them onto a disk that has those before.
+    pub fn replay_some(&self, some: Range<usize>, lost: &[usize], image: &Path) -> Result<()> {
         let log = File::open(&self.log)?;
         let disk = OpenOptions::new().write(true).open(image)?;
-        for (at, write) in self.list[..count].iter().enumerate() {
+        for (at, write) in some.clone().zip(&self.list[some]) {
             if lost.contains(&at) || write.sectors == 0 {
                 continue;
             }
