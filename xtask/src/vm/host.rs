@@ -25,12 +25,17 @@ const FIRMWARE: &[(&str, &str)] = &[
 
 /// Fails with the packages to install when something is missing.
 pub fn check() -> Result<()> {
-    let mut missing: Vec<&str> = TOOLS
+    need(TOOLS, FIRMWARE)
+}
+
+/// Fails with the packages to install when one of these programs or files is missing.
+pub fn need(tools: &[(&str, &str)], files: &[(&str, &str)]) -> Result<()> {
+    let mut missing: Vec<&str> = tools
         .iter()
         .filter(|(tool, _)| find(tool).is_none())
         .map(|&(_, package)| package)
         .collect();
-    missing.extend(FIRMWARE.iter().filter(|(file, _)| !Path::new(file).exists()).map(|&(_, p)| p));
+    missing.extend(files.iter().filter(|(file, _)| !Path::new(file).exists()).map(|&(_, p)| p));
     missing.dedup();
     if !missing.is_empty() {
         bail!("missing on this machine: apt-get install {}", missing.join(" "));

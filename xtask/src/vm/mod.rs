@@ -5,14 +5,14 @@
 //! disk, boots it, and hands out a *guest*: a shell on the running machine. Scenarios are functions in
 //! [`scenarios`]; how to write one is told at [`rig::Rig`].
 
-mod disk;
+pub(crate) mod disk;
 mod facts;
 mod guest;
 pub(crate) mod host;
 pub(crate) mod image;
 mod line;
 pub(crate) mod programs;
-mod qemu;
+pub(crate) mod qemu;
 mod recipe;
 mod rig;
 mod run;

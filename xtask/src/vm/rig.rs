@@ -88,6 +88,11 @@ impl<'a> Rig<'a> {
         Disk::partitioned(self.directory.join(format!("{name}.raw")), 4 << 30, table)
     }
 
+    /// A file of this scenario's.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
     /// A copy of a disk, under a new name.
     pub fn branch(&self, disk: &Disk, name: &str) -> Result<Disk> {
         disk.copy(self.directory.join(format!("{name}.raw")))

@@ -24,7 +24,7 @@ pub struct Machine {
     pub memory: u32,
     /// Slot 1 is the first.
     slots: Vec<Option<Card>>,
-    /// Raw images of disks besides the one it boots from.
+    /// Disks besides the one it boots from, as QEMU is told of them.
     more: Vec<String>,
 }
 
@@ -82,9 +82,22 @@ impl Machine {
     }
 
     /// Plugs another disk into a slot after all others.
-    pub fn with_disk(mut self, image: &Path) -> Self {
+    pub fn with_disk(self, image: &Path) -> Self {
+        self.with(format!("format=raw,cache=unsafe,file={}", image.display()))
+    }
+
+    /// The same, with every write kept in `log`.
+    pub fn with_recorded_disk(self, image: &Path, log: &Path) -> Self {
+        let part = |name: &str, file: &Path| {
+            format!("{name}.driver=file,{name}.filename={}", file.display())
+        };
+        let (image, log) = (part("file", image), part("log", log));
+        self.with(format!("driver=blklogwrites,{image},{log},log-sector-size=512"))
+    }
+
+    fn with(mut self, disk: String) -> Self {
         let number = u8::try_from(self.more.len()).unwrap_or(u8::MAX);
-        self.more.push(image.display().to_string());
+        self.more.push(disk);
         self.slots.push(Some(Card::OtherDisk(number)));
         self
     }
@@ -132,9 +145,8 @@ impl Machine {
             add("-device", iommu.into());
         }
         add("-drive", format!("if=none,id=boot,format=raw,cache=unsafe,file={disk}"));
-        for (number, image) in self.more.iter().enumerate() {
-            let drive = format!("if=none,id=more{number},format=raw,cache=unsafe,file={image}");
-            add("-drive", drive);
+        for (number, disk) in self.more.iter().enumerate() {
+            add("-drive", format!("if=none,id=more{number},{disk}"));
         }
         for (slot, card) in (1..).zip(&self.slots) {
             // Devices 1 to 0x1e of bus 0; the firmware numbers buses in this order.

@@ -2,6 +2,7 @@
 
 mod checks;
 mod everything;
+mod fat;
 mod fixed;
 mod guests;
 mod later;
@@ -134,6 +135,13 @@ pub const ALL: &[Scenario] = &[
         usual: false,
         release: USUAL,
         run: rescue::run,
+    },
+    Scenario {
+        name: "fat",
+        about: "/boot on FAT: whatever write the power goes after, GRUB reads the old menu or the new one",
+        usual: false,
+        release: USUAL,
+        run: fat::run,
     },
     Scenario {
         name: "cuts",

@@ -13,6 +13,7 @@ pub fn run(rig: &mut Rig<'_>) -> Result<()> {
     let said = a.fails("deploy-vfio hugepages 1G 64 --yes", 6)?;
     ensure!(said.contains("at most 1, leaving 4 GiB"), "{said}");
     hostile_names(&mut a)?;
+    unseen_edit(&mut a)?;
     broken_generator(&mut a)?;
     edit_in_the_middle(&mut a)?;
 
@@ -27,6 +28,22 @@ pub fn run(rig: &mut Rig<'_>) -> Result<()> {
     let now = a.etc_fingerprint()?;
     ensure!(now == etc, "/etc differs:\n{}", difference(&etc, &now));
     a.power_off()?;
+    Ok(())
+}
+
+/// An edit of the user's that is in no menu yet would change the normal entry: refused, with both.
+fn unseen_edit(a: &mut Guest) -> Result<()> {
+    let line = "GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX unseen=1\"\n";
+    a.write("/etc/default/grub.d/zz-mine.cfg", "0644", line)?;
+    let etc = a.etc_fingerprint()?;
+    let boot = files(a.fingerprint("/boot")?);
+    let said = a.fails("deploy-vfio hugepages 2M 256 --yes", 7)?;
+    ensure!(said.contains("unseen=1") && said.contains("run `update-grub`"), "{said}");
+    let now = a.etc_fingerprint()?;
+    ensure!(now == etc, "a refusal left /etc different:\n{}", difference(&etc, &now));
+    let now = files(a.fingerprint("/boot")?);
+    ensure!(now == boot, "a refusal left /boot different:\n{}", difference(&boot, &now));
+    a.ok("rm /etc/default/grub.d/zz-mine.cfg")?;
     Ok(())
 }
 
