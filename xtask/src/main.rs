@@ -13,6 +13,7 @@ mod faults;
 mod fuzz;
 mod libvirt;
 mod live;
+mod once;
 mod package;
 mod pages;
 mod sound;
@@ -45,6 +46,8 @@ enum Task {
     Sound(sound::Options),
     /// Kill and disturb the release programs at every step.
     Faults(faults::Options),
+    /// Boot what is on trial, on six file systems, whatever becomes of it.
+    Once(once::Options),
     /// Try every parser on what no person would write.
     Fuzz(fuzz::Options),
 }
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Task::Libvirt(options) => libvirt::main(&options),
         Task::Sound(options) => sound::main(&options),
         Task::Faults(options) => faults::main(&options),
+        Task::Once(options) => once::main(&options),
         Task::Fuzz(options) => fuzz::main(&options),
     };
     match result {
