@@ -132,7 +132,7 @@ fn record(bench: &Bench, stage: &Stage, fs: FileSystem) -> Result<Recording> {
 /// Every disk there could have been; `quick` has the kernel look at fewer of them.
 fn cases(recording: &Recording, scope: Scope) -> Vec<Case> {
     let mut cases = Vec::new();
-    let choices = if scope.quick { 1 } else { 3 };
+    let choices = if scope.quick { 1 } else { 6 };
     for writes in 0..=recording.writes.len() {
         let mounted = !scope.quick || writes % 4 == 0;
         let case = Case { fs: recording.fs, writes, lost: None, mounted };

@@ -1,6 +1,6 @@
 //! What several scenarios look at.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::vm::guest::Guest;
 use crate::vm::topology::Card;
@@ -35,11 +35,22 @@ pub fn drivers(a: &mut Guest, host: Option<Card>, guests: &[Card]) -> Result<()>
 
 /// The network answers, the keyboard is there, the disk can be written.
 pub fn works(a: &mut Guest) -> Result<()> {
-    let wait =
-        "for i in $(seq 60); do ip route show default | grep -q . && exit 0; sleep 1; done; exit 1";
-    a.ok(&format!("bash -c '{wait}'"))?;
+    network(a)?;
     a.ok("grep -qi keyboard /proc/bus/input/devices")?;
     a.ok("touch /root/written && sync /root/written && rm /root/written")?;
+    Ok(())
+}
+
+/// There is a default route, which DHCP may take a while for; without one, the error says what the network's
+/// daemon and the kernel have to say of it.
+fn network(a: &mut Guest) -> Result<()> {
+    const WAIT: &str =
+        "for i in {1..120}; do ip route show default | grep -q . && exit 0; sleep 1; done; exit 1";
+    const TELL: &str =
+        "ip -br address; networkctl --no-pager -n 20 status --all; dmesg | tail -n 20";
+    if a.run(WAIT)?.code != 0 {
+        bail!("there is no default route:\n{}", a.run(TELL)?.text);
+    }
     Ok(())
 }
 
