@@ -217,7 +217,10 @@ take_back() {
 "
 		return
 	fi
-	mkdir -p "${live%/*}" || return
+	mkdir -p "${live%/*}" || {
+		leave "/$target could not be put back"
+		return
+	}
 	case $pre_kind in
 	absent) rm -f "$live" ;;
 	link) rm -f "$live" && ln -s "$pre_what" "$live" ;;
@@ -229,6 +232,26 @@ take_back() {
 	settle
 	restored=$((restored + 1))
 	say "/$target is as before"
+}
+
+# Removes what an operation that was interrupted left beside the target: a file that it was writing, and one
+# that is as before or after it. Anything else there may be somebody's edit, and stays.
+sweep() {
+	plain_way "$target" || return
+	beside=${live%/*}
+	name=${live##*/}
+	case $target in
+	etc/libvirt/hooks/*/*)
+		name=${beside##*/}.$name
+		beside=${beside%/*}
+		;;
+	esac
+	rm -f "$beside/.$name.dv-"[0-9]*.new~
+	for work in "$beside/.$name.dv-"[0-9]*.swp~; do
+		if is "$work" "$pre_kind" "$pre_what" || is "$work" "$post_kind" "$post_what"; then
+			rm -f "$work"
+		fi
+	done
 }
 
 # Takes the target from the list of those that are in no state we know.
@@ -255,6 +278,7 @@ take_back_plan() {
 		IFS= read -r post_kind && IFS= read -r post_what
 		for _ in mode uid gid seconds rest attributes; do IFS= read -r _; done
 		take_back </dev/null
+		sweep </dev/null
 	done <"$state/.rescue~"
 	made "$1" >"$state/.rescue~"
 	while IFS= read -r dir; do
@@ -304,6 +328,13 @@ rebuild_all() {
 		say "there is no update-grub: make the boot menu by hand"
 		failed=1
 	fi
+	for file in boot/grub/grubenv boot/efi/EFI/deploy-vfio.grubenv efi/EFI/deploy-vfio.grubenv; do
+		if grep -q '^dv_' "$root/$file" 2>/dev/null; then
+			within /usr/bin/grub-editenv "/$file" unset dv_next unset dv_tried || failed=1
+		fi
+	done
+	# The menu and the images are whole now: what an operation that was interrupted left there goes.
+	[ "$failed" = 1 ] || rm -f "$root"/boot/.*.dv-[0-9]*[0-9].???~ "$root"/boot/grub/.*.dv-[0-9]*[0-9].???~
 	return $failed
 }
 
@@ -323,6 +354,11 @@ while IFS= read -r target; do
 	[ -n "$target" ] && leave "/$target was changed since, and stays"
 done <<END
 $edited
+END
+while IFS= read -r work; do
+	[ -n "$work" ] && leave "${work#"$root"} was left there when deploy-vfio was interrupted, and stays"
+done <<END
+$(find "$root/etc" "$root/usr/local" "$root/usr/lib/dracut" -name '.?*.dv-[0-9]*.swp~' 2>/dev/null)
 END
 say "$restored files are as before, $left stay"
 [ "$restored" = 0 ] ||

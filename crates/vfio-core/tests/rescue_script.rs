@@ -189,6 +189,46 @@ fn an_edited_file_stays_and_is_named() {
 
 /// A way that has become a link leads out of the mounted system, into the one that rescues it.
 #[test]
+fn what_has_no_place_any_more_is_named() {
+    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+        let dir = machine();
+        let root = Root::open(dir.path()).unwrap();
+        deploy(&root);
+        let _ = fs::remove_dir_all(dir.path().join("etc/gone"));
+        fs::write(dir.path().join("etc/gone"), "a file\n").unwrap();
+        let output = rescue(shell, dir.path());
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(4), "{shell:?}: {output:?}");
+        assert!(said.contains("/etc/gone/only could not be put back"), "{said}");
+    }
+}
+
+/// An operation was interrupted: what it was writing and what it displaced goes, what somebody wrote stays.
+#[test]
+fn what_was_left_beside_files_goes_unless_it_is_somebody_s() {
+    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+        let dir = machine();
+        let before = tree(dir.path());
+        let root = Root::open(dir.path()).unwrap();
+        deploy(&root);
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("etc/new/.two.dv-000002.new~"), "tw").unwrap();
+        fs::write(at("etc/default/.grub.dv-000002.swp~"), "A=2\n").unwrap();
+        let output = rescue(shell, dir.path());
+        assert_eq!(output.status.code(), Some(0), "{shell:?}: {output:?}");
+        assert_eq!(tree(dir.path()), before, "{shell:?}");
+
+        let edit = "etc/default/.grub.dv-000002.swp~";
+        fs::write(at(edit), "MINE\n").unwrap();
+        let output = rescue(shell, dir.path());
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(4), "{shell:?}: {output:?}");
+        assert!(said.contains(&format!("/{edit} was left there")), "{said}");
+        assert_eq!(fs::read(at(edit)).unwrap(), b"MINE\n");
+    }
+}
+
+#[test]
 fn a_link_on_the_way_is_not_followed() {
     for shell in SHELLS.iter().filter(|shell| has(shell)) {
         let (dir, other) = (machine(), tempfile::tempdir().unwrap());
