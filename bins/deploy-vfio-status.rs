@@ -83,7 +83,12 @@ fn on_disk(cx: &Context) -> vfio_core::Result<Vec<Line>> {
             );
             lines.push(Line { ok: false, text });
         }
+        let left = operation
+            .by_hand
+            .iter()
+            .map(|command| Line { ok: false, text: format!("still to do by hand: {command}") });
         if operation.state != State::Applied {
+            lines.extend(left.filter(|_| operation.state == State::Undone));
             continue;
         }
         // A newer operation that changed the same file speaks for it.
@@ -100,12 +105,7 @@ fn on_disk(cx: &Context) -> vfio_core::Result<Vec<Line>> {
                 .into_iter()
                 .map(|(path, standing)| Line { ok: false, text: format!("/{path}: {standing}") }),
         );
-        lines.extend(
-            operation
-                .by_hand
-                .iter()
-                .map(|command| Line { ok: false, text: format!("still to do by hand: {command}") }),
-        );
+        lines.extend(left);
     }
     if lines.is_empty() {
         lines.push(Line { ok: true, text: "nothing is deployed".into() });

@@ -9,7 +9,7 @@ use vfio_core::{
     change::{self, Draft},
     grubenv,
     host::{Machine, trial},
-    layout::{GRUBENV, TRIAL, TRIED, VFIO_PCI},
+    layout::{GRUBENV, TRIAL, TRIAL_CONF, TRIED, VFIO_PCI},
 };
 use vfio_grub::Entry;
 
@@ -220,8 +220,8 @@ pub fn confirm(cx: &Context) -> Result<(), Failure> {
 pub fn off(cx: &Context) -> Result<(), Failure> {
     let mut draft = cx.draft();
     let machine = cx.machine()?;
-    // Whatever the trial's file says: it may be damaged.
-    if draft.bytes(TRIAL)?.is_some() {
+    // Whatever the trial's file says: it may be damaged, or gone.
+    if draft.bytes(TRIAL)?.is_some() || draft.bytes(TRIAL_CONF)?.is_some() {
         let menu = !vfio_grub::tries_no_menu(&draft)?;
         end(cx.root(), &mut draft)?;
         if !menu {

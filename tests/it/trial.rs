@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use vfio_core::layout::{TRIAL, TRIAL_ENTRY};
+use vfio_core::layout::{TRIAL, TRIAL_CONF, TRIAL_ENTRY};
 use vfio_testkit::{Description, Edits, Outcome, Stage, Tree};
 
 use super::{home, programs};
@@ -84,4 +84,45 @@ fn an_old_verdict_is_not_a_new_one() {
     let text = fs::read_to_string(stage.path().join(TRIAL)).unwrap();
     assert!(text.contains("attempt = 2\n"), "{text}");
     assert!(run(&stage, "multiboot last --trial").stdout.contains("Nothing to do."));
+}
+
+/// A menu takes the parameters of the normal entry, which a trial is to leave as it is.
+#[test]
+fn a_menu_is_not_tried_over_what_the_normal_entry_has() {
+    for deployed in ["hugepages 2M 512", "static grub"] {
+        let stage = stage();
+        ok(&stage, deployed);
+        let before = tree(&stage);
+        let outcome = run(&stage, "multiboot last --trial");
+        assert_eq!(outcome.code, 6, "{deployed}: {outcome:?}");
+        assert!(outcome.stderr.contains("`deploy-vfio undo --all` first"), "{outcome:?}");
+        assert_eq!(before.diff(&tree(&stage)), "", "{deployed}");
+        ok(&stage, "multiboot last");
+    }
+}
+
+/// What an undo left to be done by hand is not forgotten.
+#[test]
+fn status_says_what_an_undo_left_to_be_done() {
+    let stage = stage();
+    ok(&stage, "hugepages 2M 512");
+    ok(&stage, "undo");
+    let status = programs().run(stage.path(), &["status"]).unwrap();
+    assert_eq!(status.code, 1, "{status:?}");
+    assert!(status.stdout.contains("FAIL still to do by hand: chroot "), "{status:?}");
+}
+
+#[test]
+fn a_trial_whose_file_is_gone_is_told_and_ended() {
+    for deploy in ["multiboot last --trial", "static grub --trial"] {
+        let stage = stage();
+        ok(&stage, deploy);
+        fs::remove_file(stage.path().join(TRIAL)).unwrap();
+        let told = programs().run(stage.path(), &["trial"]).unwrap();
+        assert!(told.stdout.contains("`deploy-vfio trial off` ends it"), "{told:?}");
+        ok(&stage, "trial off");
+        assert!(!stage.path().join(TRIAL_CONF).exists(), "{deploy}");
+        let told = programs().run(stage.path(), &["trial"]).unwrap();
+        assert_eq!(told.stdout, "nothing is on trial\n");
+    }
 }

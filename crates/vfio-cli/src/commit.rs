@@ -84,18 +84,10 @@ impl Context {
         }
         let plan = self.show_undo(previews, on_conflict)?;
         self.carry_out(&plan, "Take all of this back?", &Map::new(), |cx| {
-            let mut all = Done { id: 0, rebuilt: BTreeSet::new(), by_hand: Vec::new() };
-            cx.engine(None, |settings| {
-                change::undo_all(cx.root(), on_conflict, settings, &mut |undone| {
-                    let done = cx.tell_undone(undone, "taken back");
-                    all.id = done.id;
-                    all.rebuilt.extend(done.rebuilt);
-                    all.by_hand.extend(done.by_hand);
-                })
-            })?;
-            all.by_hand.sort();
-            all.by_hand.dedup();
-            Ok(all)
+            let all = cx.engine(None, |s| change::undo_all(cx.root(), on_conflict, s))?;
+            let told: Vec<_> =
+                all.into_iter().map(|undone| cx.tell_undone(undone, "taken back")).collect();
+            told.into_iter().next_back().map_or_else(|| cx.say_undone(None, ""), Ok)
         })
     }
 
@@ -127,7 +119,12 @@ impl Context {
                 }
                 Err(conflict.into())
             }
-            None => Ok(whole),
+            None => {
+                if !self.is_described() {
+                    change::check_undo(self.root(), &whole, self.rebuilder())?;
+                }
+                Ok(whole)
+            }
         }
     }
 

@@ -16,6 +16,8 @@ pub const DEFAULT_ENTRY: &str = "etc/deploy-vfio/default-entry";
 pub const TRIAL: &str = "etc/deploy-vfio/trial.toml";
 /// The id of the boot entry for that one boot.
 pub const TRIAL_ENTRY: &str = "deploy-vfio-trial";
+/// Its file.
+pub const TRIAL_CONF: &str = "etc/deploy-vfio/entries.d/deploy-vfio-trial.conf";
 /// The kernel parameter by which that boot is known.
 pub const TRIAL_WORD: &str = "deploy_vfio.trial";
 /// What GRUB keeps from boot to boot, in a file of 1024 bytes that it writes in place.

@@ -155,7 +155,7 @@ proptest! {
         let records = recorded(&root);
         prop_assert_eq!(records.len(), before.len());
         if at_once {
-            change::undo_all(&root, OnConflict::Stop, &settings(), &mut |_| ()).unwrap();
+            change::undo_all(&root, OnConflict::Stop, &settings()).unwrap();
         } else {
             for at in (0..before.len()).rev() {
                 prop_assert!(undo(&root).is_some());

@@ -60,9 +60,12 @@ impl Kept {
         if self.settings {
             return;
         }
-        let mut normal = old.entries.iter().filter(|entry| entry.is_distribution_s());
-        let differs = normal.find_map(|entry| {
-            let now = new.entries.iter().find(|now| now.id == entry.id)?;
+        let mut normal = old.entries.iter().enumerate().filter(|(_, e)| e.is_distribution_s());
+        let differs = normal.find_map(|(at, entry)| {
+            let same = |other: &&MenuEntry| other.id == entry.id;
+            // People copy an entry with its id.
+            let nth = old.entries[..at].iter().filter(same).count();
+            let now = new.entries.iter().filter(same).nth(nth)?;
             let (was, is) = (self.boots(entry), self.boots(now));
             (was != is).then(|| {
                 format!("the normal entry `{}` would boot `{is}`, not `{was}`", entry.title)

@@ -28,6 +28,11 @@ impl MenuEntry {
     pub(crate) fn is_distribution_s(&self) -> bool {
         self.id.starts_with("gnulinux-")
     }
+
+    /// What a person is told of it: its id, or its title where it has none.
+    pub(crate) fn name(&self) -> &str {
+        if self.id.is_empty() { &self.title } else { &self.id }
+    }
 }
 
 /// What a `grub.cfg` offers.
@@ -66,6 +71,14 @@ impl Menu {
             }
         }
         menu
+    }
+
+    /// The entries that the distribution's generator made: of each id the first, which is what GRUB boots by
+    /// that id. People copy entries of theirs with the id.
+    pub(crate) fn of_distribution(&self) -> impl Iterator<Item = &MenuEntry> {
+        let first = |at: usize, id: &str| self.entries[..at].iter().all(|other| other.id != id);
+        let own = self.entries.iter().enumerate().filter(|(_, entry)| entry.is_distribution_s());
+        own.filter(move |(at, entry)| first(*at, &entry.id)).map(|(_, entry)| entry)
     }
 
     /// The entry with this id that stands outside every submenu.

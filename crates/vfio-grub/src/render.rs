@@ -111,7 +111,11 @@ pub(crate) fn settings(draft: &Draft<'_>) -> Result<Vec<String>, Error> {
 fn notes(draft: &mut Draft<'_>, parameters: &Cmdline, menu: bool) -> Result<(), Error> {
     let was_menu = !draft.root().names(ENTRIES)?.is_empty();
     if menu && !was_menu && !parameters.is_empty() {
-        draft.note("The kernel parameters stand in the new boot entries only; the normal entry stays as it is.");
+        let before = super::parameters(&Draft::new(draft.root()))?;
+        draft.note(match before.is_empty() {
+            true => "The kernel parameters stand in the new boot entries only; the normal entry stays as it is.",
+            false => "The kernel parameters stand in the new boot entries only; the normal entry loses them.",
+        });
     } else if was_menu && !menu && !parameters.is_empty() {
         draft.note(
             "Without a boot menu of ours the remaining kernel parameters move to the normal entry.",

@@ -8,7 +8,7 @@
 use vfio_core::{
     Result,
     change::{Draft, Unit},
-    layout::{TRIAL, TRIAL_ENTRY, TRIAL_WORD},
+    layout::{TRIAL, TRIAL_CONF, TRIAL_ENTRY, TRIAL_WORD},
 };
 
 use crate::{ENTRIES, Entry};
@@ -37,7 +37,7 @@ pub fn try_once(draft: &mut Draft<'_>, entry: &Entry, program: &str, about: &str
     };
     let words = format!("{TRIAL_WORD}=1 panic={PANIC}");
     trial.arguments.extend(&words.as_str().into());
-    draft.write(&format!("{ENTRIES}/{TRIAL_ENTRY}.conf"), trial.text())?;
+    draft.write(TRIAL_CONF, trial.text())?;
     draft.write(TRIAL, about)?;
     for unit in UNITS {
         unit.enable(draft)?;
@@ -55,7 +55,7 @@ pub fn tries_no_menu(draft: &Draft<'_>) -> Result<bool> {
 
 /// Takes a trial away, with its entry.
 pub fn forget_trial(draft: &mut Draft<'_>) {
-    draft.remove(&format!("{ENTRIES}/{TRIAL_ENTRY}.conf"));
+    draft.remove(TRIAL_CONF);
     draft.remove(TRIAL);
     UNITS.iter().for_each(|unit| unit.disable(draft));
 }

@@ -10,7 +10,7 @@ use vfio_core::{
     CMDLINE_MAX_LEN, Cmdline, Error, Result, Root,
     change::{Artefact, Draft, Rebuild},
     host::{Availability, Kernel, Kernels},
-    layout::MODPROBE,
+    layout::{MODPROBE, TRIAL, TRIAL_NEXT},
 };
 
 use crate::{
@@ -35,6 +35,8 @@ pub struct Expected {
     by_file: bool,
     /// What must stay as it was.
     kept: Kept,
+    /// Whether an entry is on trial.
+    tries: bool,
 }
 
 impl Expected {
@@ -43,7 +45,8 @@ impl Expected {
         let (entries, default) = entries(draft)?;
         let by_file = draft.bytes(MODPROBE)?.is_some();
         let (parameters, kept) = (parameters(draft)?, Kept::of(draft)?);
-        Ok(Self { entries, default, parameters, by_file, kept })
+        let tries = draft.bytes(TRIAL)?.is_some();
+        Ok(Self { entries, default, parameters, by_file, kept, tries })
     }
 
     /// Whether nothing is expected of a boot menu of GRUB's.
@@ -96,6 +99,10 @@ pub fn verify(root: &Root, staged: &[Artefact], expected: &Expected) -> Result<(
         }
     }
     check_others(root, staged, &menu, expected, &kernels, &mut faults)?;
+    if expected.tries && !text.contains(TRIAL_NEXT) {
+        faults
+            .push("the menu does not look at what is on trial: see what `update-grub` says".into());
+    }
     if let Some(default) = &expected.default
         && !(menu.defaults.contains(default) && menu.top_level(default).is_some())
     {
@@ -143,7 +150,12 @@ fn check_others(
 ) -> Result<()> {
     let ours = |entry: &&MenuEntry| entry.id.starts_with("deploy-vfio-");
     let normal: Vec<_> = menu.entries.iter().filter(|e| !ours(e) && !e.kernel.is_empty()).collect();
-    let Some(first) = normal.first() else {
+    // Other systems, memory tests and the user's own entries are the user's, and get no parameters of ours.
+    let mut own: Vec<_> = menu.of_distribution().filter(|e| !e.kernel.is_empty()).collect();
+    if own.is_empty() {
+        own.extend(normal.first());
+    }
+    let Some(&first) = own.first() else {
         faults.push("the menu has no normal entry".into());
         return Ok(());
     };
@@ -154,11 +166,6 @@ fn check_others(
         if entry.arguments.iter().any(foreign) {
             faults.push(format!("the normal entry `{}` would bind devices", entry.title));
         }
-    }
-    // Other systems, memory tests and the user's own entries get no parameters of ours.
-    let mut own: Vec<_> = normal.iter().filter(|entry| entry.is_distribution_s()).collect();
-    if own.is_empty() {
-        own.push(first);
     }
     for entry in own {
         let wanted = expected.parameters.iter().filter(|word| expected.for_normal(entry, word));
@@ -188,19 +195,20 @@ fn lacks_vfio(entry: &MenuEntry, kernels: &Kernels) -> bool {
 
 /// Kernel, initial RAM file system and root exist.
 fn check_bootable(root: &Root, entry: &MenuEntry, faults: &mut Vec<String>) -> Result<()> {
+    let name = entry.name();
     if entry.initrds.is_empty() {
-        faults.push(format!("entry `{}` loads no initial RAM file system", entry.id));
+        faults.push(format!("entry `{}` loads no initial RAM file system", name));
     }
     for path in entry.initrds.iter().chain([&entry.kernel]) {
         // GRUB's path starts at the file system that holds /boot, which we cannot know here:
         // the file's name is enough, kernels lie in /boot itself.
         let file = format!("boot/{}", path.rsplit('/').next().unwrap_or_default());
         if root.size(&file)?.is_none_or(|size| size == 0) {
-            faults.push(format!("entry `{}` needs /{file}, which is missing or empty", entry.id));
+            faults.push(format!("entry `{}` needs /{file}, which is missing or empty", name));
         }
     }
     let Some(device) = entry.arguments.value("root") else {
-        faults.push(format!("entry `{}` names no root", entry.id));
+        faults.push(format!("entry `{}` names no root", name));
         return Ok(());
     };
     let links = [("UUID=", "by-uuid"), ("PARTUUID=", "by-partuuid"), ("LABEL=", "by-label")];
@@ -210,7 +218,7 @@ fn check_bootable(root: &Root, entry: &MenuEntry, faults: &mut Vec<String>) -> R
             && root.exists(&dir)?
             && root.link(&format!("{dir}/{id}"))?.is_none()
         {
-            faults.push(format!("entry `{}` has root={device}, which does not exist", entry.id));
+            faults.push(format!("entry `{name}` has root={device}, which does not exist"));
         }
     }
     Ok(())

@@ -179,3 +179,38 @@ fn b6_an_image_opens_the_disks_that_it_opened() {
                 has now";
     assert_eq!(faults(&["init"]), [told, FIRST]);
 }
+
+/// People copy the normal entry, with its id, to try other words.
+#[test]
+fn a_copy_of_the_normal_entry_is_the_user_s() {
+    let copy = normal("root=UUID=u ro nomodeset");
+    let old = normal("root=UUID=u ro quiet") + &copy;
+    let pages_in = normal("root=UUID=u ro quiet hugepages=2") + &copy;
+    assert_eq!(faults(&old, &pages_in, pages), Vec::<String>::new());
+    let moved = normal("root=UUID=u ro quiet hugepages=2") + &normal("root=UUID=u ro");
+    assert_eq!(faults(&old, &moved, pages).len(), 2, "what the copy boots is kept too");
+}
+
+/// An entry of another system stands before ours, and its files are on another disk.
+#[test]
+fn another_system_s_entry_may_come_first() {
+    let other =
+        "menuentry 'Arch' {\n\tlinux /vmlinuz-linux root=UUID=v rw\n\tinitrd /arch.img\n}\n";
+    let old = other.to_owned() + &normal("root=UUID=u ro");
+    let new = other.to_owned() + &normal("root=UUID=u ro hugepages=2");
+    assert_eq!(faults(&old, &new, pages), Vec::<String>::new());
+    // With nothing else to look at, it is looked at, and named.
+    let found = faults(other, other, |_| ());
+    assert!(found.iter().any(|fault| fault.starts_with("entry `Arch` needs /boot/")), "{found:?}");
+}
+
+/// The menu's generator leaves what is on trial out where it does not find the disk of its note.
+#[test]
+fn what_is_on_trial_must_be_in_the_menu() {
+    let trial = |draft: &mut Draft<'_>| draft.write("etc/deploy-vfio/trial.toml", "").unwrap();
+    let menu = normal("root=UUID=u ro");
+    let found = faults(&menu, &menu, trial);
+    assert!(found.iter().any(|fault| fault.contains("on trial")), "{found:?}");
+    let takes = format!("if [ \"${{dv_next}}\" ] ; then\n\ttrue\nfi\n{menu}");
+    assert_eq!(faults(&menu, &takes, trial), Vec::<String>::new());
+}

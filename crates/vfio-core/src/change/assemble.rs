@@ -186,29 +186,67 @@ pub(crate) fn undo_steps(
     Ok((steps, edited))
 }
 
-/// The part that undoes `forward`, and the paths that it leaves alone or that are in conflict.
+/// An operation as it stands: its part, and the line that says so.
+#[derive(Debug)]
+pub(crate) struct Forward {
+    pub(crate) id: u32,
+    pub(crate) part: Part,
+    pub(crate) end: Entry,
+}
+
+/// The part that undoes operations, the newest of which comes first, in one go; and of each the paths that
+/// it leaves alone or that are in conflict.
 pub(crate) fn undo(
     root: &Root,
-    id: u32,
-    forward: &Part,
-    end: &Entry,
+    chain: &[Forward],
     on_conflict: OnConflict,
-) -> Result<(Part, Vec<String>)> {
-    let (steps, edited) = undo_steps(&Seen::now(root), forward, on_conflict)?;
-    let mut undo = part(root, &forward.title, Vec::new(), steps, id)?;
-    undo.unmake = forward.make.iter().rev().cloned().collect();
-    for mark in &forward.marks {
-        let untouched = match (Folder::find(root, &mark.path)?, end.folders.get(&mark.path)) {
-            (Some(folder), Some(&(seconds, nanoseconds))) => {
-                folder.time()? == crate::change::Mtime { seconds, nanoseconds }
+) -> Result<(Part, Vec<Vec<String>>)> {
+    let Some(newest) = chain.first() else { return Ok((Part::default(), Vec::new())) };
+    let (mut seen, mut steps, mut edited) = (Seen::now(root), Vec::<Step>::new(), Vec::new());
+    for forward in chain {
+        let (these, left) = undo_steps(&seen, &forward.part, on_conflict)?;
+        edited.push(left);
+        for step in &these {
+            match steps.iter_mut().find(|earlier| earlier.target == step.target) {
+                Some(earlier) => earlier.after = step.after.clone(),
+                None => steps.push(step.clone()),
             }
-            (folder, _) => folder.is_some() || forward.unmake.contains(&mark.path),
-        };
-        if untouched {
-            undo.restore.push(mark.clone());
+        }
+        seen.after(these);
+    }
+    // What one brought and another had taken away is as it was all along.
+    steps.retain(|step| step.before != step.after);
+    let mut undo = part(root, &newest.part.title, Vec::new(), steps, newest.id)?;
+    let made: BTreeSet<&String> = chain.iter().flat_map(|forward| &forward.part.make).collect();
+    undo.unmake = made.into_iter().rev().cloned().collect();
+    undo.restore = restore(root, chain)?;
+    Ok((undo, edited))
+}
+
+/// The directories that nobody else touched, as they were before the oldest of these operations.
+fn restore(root: &Root, chain: &[Forward]) -> Result<Vec<Mark>> {
+    // What each would have when the newer ones are taken back; none where somebody touched it.
+    let mut chosen: BTreeMap<&str, Option<&Mark>> = BTreeMap::new();
+    for Forward { part: forward, end, .. } in chain {
+        for mark in &forward.marks {
+            let now = match chosen.get(mark.path.as_str()) {
+                Some(None) => continue,
+                Some(Some(later)) => Some(later.time),
+                None => Folder::find(root, &mark.path)?.map(|folder| folder.time()).transpose()?,
+            };
+            let untouched = match (now, end.folders.get(&mark.path)) {
+                (Some(now), Some(&(seconds, nanoseconds))) => {
+                    now == crate::change::Mtime { seconds, nanoseconds }
+                }
+                (now, _) => now.is_some() || forward.unmake.contains(&mark.path),
+            };
+            chosen.entry(&mark.path).or_insert(None);
+            if untouched {
+                chosen.insert(&mark.path, Some(mark));
+            }
         }
     }
-    Ok((undo, edited))
+    Ok(chosen.into_values().flatten().cloned().collect())
 }
 
 /// What was done to the `edited` files since, where both sides can be read.

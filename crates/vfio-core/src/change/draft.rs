@@ -136,7 +136,7 @@ impl<'r> Draft<'r> {
             }
         }
         let (notes, warnings) = (self.notes, self.warnings);
-        Ok(Plan { title: title.into(), changes, notes, warnings })
+        Ok(Plan { title: title.into(), changes, notes, warnings, ..Plan::default() })
     }
 }
 

@@ -3,19 +3,20 @@
 //! Invariants: every writing call takes the locks and recovers first, and ends with the files
 //! as before or as wanted; the reading calls take no lock and write nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Error, Result, Root,
     change::{
         Applied, Artefact, OnConflict, Operation, Plan, Rebuild, Rebuilder, Recovered, Settings,
-        Standing, Undone, assemble,
+        Standing, Undone,
+        assemble::{self, Forward},
         defect::defect,
         disk::Disk,
         journal::{Entry, State},
         mounts, packages, place,
         record::Part,
-        run::{Rebuilding, Run},
+        run::Run,
         space,
         store::{self, Store, ids, last, load},
     },
@@ -39,6 +40,19 @@ pub fn check(root: &Root, plan: &Plan, rebuilder: &dyn Rebuilder) -> Result<()> 
     match checked {
         Err(error) if error.is_denied() => Ok(()),
         other => other,
+    }
+}
+
+/// Refuses what [`undo`] or [`undo_all`] would refuse of `plan`, which a preview found, for a dry run. Room
+/// on the disk is not asked for: taking back is always tried.
+pub fn check_undo(root: &Root, plan: &Plan, rebuilder: &dyn Rebuilder) -> Result<()> {
+    let mut targets = plan.changes.iter().map(|change| assemble::target(root, change));
+    let checked = targets
+        .try_for_each(|target| place::check_target(root, &target?))
+        .and_then(|()| outputs(root, &plan.rebuilds(), rebuilder));
+    match checked {
+        Err(error) if error.is_denied() => Ok(()),
+        other => other.map(drop),
     }
 }
 
@@ -73,16 +87,14 @@ pub fn undo(
     Work::new(root, &Disk::new(), settings).undo(on_conflict)
 }
 
-/// Takes back every operation that is not yet undone, the newest first, and rebuilds what derives from
-/// their files once, with the last. `told` hears of each that is done: one that fails is as before, and
-/// those ahead of it are taken back.
+/// Takes back every operation that is not yet undone: all of them, or none. The newest comes first; what
+/// was rebuilt is told with the last.
 pub fn undo_all(
     root: &Root,
     on_conflict: OnConflict,
     settings: &Settings<'_>,
-    told: &mut dyn FnMut(Undone),
-) -> Result<()> {
-    Work::new(root, &Disk::new(), settings).undo_all(on_conflict, told)
+) -> Result<Vec<Undone>> {
+    Work::new(root, &Disk::new(), settings).undo_all(on_conflict)
 }
 
 /// Does again what was undone last, if nothing was applied since; `None` when there is nothing.
@@ -141,58 +153,59 @@ impl<'a> Work<'a> {
         }
         let (store, _packages) = self.open()?;
         self.recover_all(&store)?;
-        let newest = applied(self.root)?.into_iter().next();
-        newest.map(|id| self.undo_one(&store, id, on_conflict, true)).transpose()
+        let newest = applied(self.root)?.into_iter().take(1).collect::<Vec<_>>();
+        Ok(self.take_back(&store, &newest, on_conflict)?.pop())
     }
 
-    pub(crate) fn undo_all(
-        self,
-        on_conflict: OnConflict,
-        told: &mut dyn FnMut(Undone),
-    ) -> Result<()> {
+    pub(crate) fn undo_all(self, on_conflict: OnConflict) -> Result<Vec<Undone>> {
         if ids(self.root)?.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let (store, _packages) = self.open()?;
         self.recover_all(&store)?;
-        let ids = applied(self.root)?;
-        for (at, &id) in ids.iter().enumerate() {
-            told(self.undo_one(&store, id, on_conflict, at + 1 == ids.len())?);
-        }
-        Ok(())
+        self.take_back(&store, &applied(self.root)?, on_conflict)
     }
 
-    /// With `rebuilds`, what others left to be rebuilt is seen to as well; without, this leaves its own.
-    fn undo_one(
+    /// Undoes operations, the newest first, as one part of the newest's; what was owed is rebuilt too.
+    fn take_back(
         &self,
         store: &Store<'_>,
-        id: u32,
+        ids: &[u32],
         on_conflict: OnConflict,
-        rebuilds: bool,
-    ) -> Result<Undone> {
-        let rebuilding = match rebuilds {
-            true => Rebuilding::Now(owed(self.root)?),
-            false => Rebuilding::Later,
-        };
-        let (forward, end) = forward(self.root, id)?;
-        let (part, kept) = assemble::undo(self.root, id, &forward, &end, on_conflict)?;
-        conflict(self.root, id, on_conflict, &kept)?;
-        self.preflight(&rebuilding.of(&part))?;
+    ) -> Result<Vec<Undone>> {
+        let Some((&id, with)) = ids.split_first() else { return Ok(Vec::new()) };
+        let chain: Vec<_> = ids.iter().map(|&id| forward(self.root, id)).collect::<Result<_>>()?;
+        let (part, kept) = assemble::undo(self.root, &chain, on_conflict)?;
+        for (forward, kept) in chain.iter().zip(&kept) {
+            conflict(self.root, forward.id, on_conflict, kept)?;
+        }
+        let owed = owed(self.root)?;
+        let mut also: BTreeSet<_> = owed.values().flatten().copied().collect();
+        also.extend(chain.iter().flat_map(|forward| forward.part.plan().rebuilds()));
+        self.preflight(&also)?;
         let name = next_part(self.root, id, "undo")?;
         store.publish_part(id, &name, &part)?;
-        let mut run = Run::new((self.root, self.disk, self.settings), store, id, &name, part);
-        run.rebuilding = rebuilding;
+        let mut run = self.run(store, id, &name, part);
+        (run.also, run.with) = (also, with.to_vec());
         run.conflicts = match on_conflict {
             OnConflict::Restore => "restore".to_owned(),
             OnConflict::Stop | OnConflict::Keep => "keep".to_owned(),
         };
         let done = run.carry_out()?;
-        let (rebuilt, mut by_hand) = (done.rebuilt, done.by_hand);
-        if !rebuilds && self.settings.rebuilder.rebuilds() {
-            // The journal has it until the last of them has seen to it.
-            by_hand.clear();
+        if self.settings.rebuilder.rebuilds() {
+            for &id in owed.keys() {
+                store.log(id, Entry { by_hand: Vec::new(), ..last(self.root, id)? })?;
+            }
         }
-        Ok(Undone { id, title: forward.title, rebuilt, by_hand, kept })
+        let undone = |(forward, kept): (Forward, _)| {
+            let (id, title) = (forward.id, forward.part.title);
+            Undone { id, title, rebuilt: BTreeSet::new(), by_hand: Vec::new(), kept }
+        };
+        let mut undone: Vec<_> = chain.into_iter().zip(kept).map(undone).collect();
+        if let Some(oldest) = undone.last_mut() {
+            (oldest.rebuilt, oldest.by_hand) = (done.rebuilt, done.by_hand);
+        }
+        Ok(undone)
     }
 
     pub(crate) fn redo(self) -> Result<Option<Undone>> {
@@ -235,6 +248,7 @@ impl<'a> Work<'a> {
             }
             let part = load(self.root, id, &last.part)?;
             let run = Run::new((self.root, self.disk, self.settings), store, id, &last.part, part);
+            let with = last.with.clone();
             let (outcome, kept) = match last.state {
                 State::Undoing => self.finish_undo(store, &run, &last)?,
                 state if state.is_under_way() => ("rolled back", run.back()?),
@@ -244,6 +258,8 @@ impl<'a> Work<'a> {
                 }
             };
             recovered.push(Recovered { id, outcome, kept });
+            let too = |id| Recovered { id, outcome, kept: Vec::new() };
+            recovered.extend(with.into_iter().map(too));
         }
         Ok(recovered)
     }
@@ -260,14 +276,13 @@ impl<'a> Work<'a> {
             "restore" => OnConflict::Restore,
             _ => OnConflict::Keep,
         };
-        let undone = match self.undo_one(store, run.id, on_conflict, true) {
+        let ids: Vec<_> = std::iter::once(run.id).chain(last.with.iter().copied()).collect();
+        let undone = match self.take_back(store, &ids, on_conflict) {
             // Something else stands there since: it stays, and the rest is undone as was asked.
-            Err(Error::NotRestorable { .. }) => {
-                self.undo_one(store, run.id, OnConflict::Keep, true)
-            }
+            Err(Error::NotRestorable { .. }) => self.take_back(store, &ids, OnConflict::Keep),
             other => other,
         };
-        Ok(("undone", undone?.kept))
+        Ok(("undone", undone?.into_iter().flat_map(|undone| undone.kept).collect()))
     }
 }
 
@@ -275,15 +290,15 @@ fn planned() -> Entry {
     Entry { t: store::now(), ..Entry::new(State::Planned, "") }
 }
 
-/// The part that is in place, and the line that says so.
-pub(crate) fn forward(root: &Root, id: u32) -> Result<(Part, Entry)> {
+/// An operation that is in place.
+pub(crate) fn forward(root: &Root, id: u32) -> Result<Forward> {
     let end = last(root, id)?;
     // A redo that found some files in place already did not touch them.
     let whole = load(root, id, "")?;
     let done = if end.part.is_empty() { whole.clone() } else { load(root, id, &end.part)? };
     let make = if done.make.is_empty() { whole.make.clone() } else { done.make };
     let part = Part { make, marks: done.marks, ..settled(whole, id, &end)? };
-    Ok((part, end))
+    Ok(Forward { id, part, end })
 }
 
 /// The part with what daemons made of the files that they were given.
@@ -311,13 +326,17 @@ pub(crate) fn applied(root: &Root) -> Result<Vec<u32>> {
     Ok(applied)
 }
 
-/// What undone operations left to be rebuilt.
-fn owed(root: &Root) -> Result<BTreeSet<Rebuild>> {
-    let mut owed = BTreeSet::new();
+/// What undone operations left to be rebuilt, by the operation that left it.
+pub(crate) fn owed(root: &Root) -> Result<BTreeMap<u32, BTreeSet<Rebuild>>> {
+    let mut owed = BTreeMap::new();
     for id in ids(root)? {
         let last = last(root, id)?;
         if last.state == State::Undone && !last.by_hand.is_empty() {
-            owed.extend(load(root, id, "")?.plan().rebuilds());
+            let mut left = BTreeSet::new();
+            for &id in std::iter::once(&id).chain(&last.with) {
+                left.extend(load(root, id, "")?.plan().rebuilds());
+            }
+            owed.insert(id, left);
         }
     }
     Ok(owed)

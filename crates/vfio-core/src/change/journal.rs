@@ -102,6 +102,9 @@ pub(crate) struct Entry {
     /// Commands left to the user.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) by_hand: Vec<String>,
+    /// Older operations that the same undo takes back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) with: Vec<u32>,
     /// What an undo does with edited files: `stop`, `keep`, `restore`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) conflicts: String,
@@ -133,6 +136,7 @@ impl Entry {
             built: Vec::new(),
             marks: Vec::new(),
             by_hand: Vec::new(),
+            with: Vec::new(),
             conflicts: String::new(),
             clean: false,
             folders: BTreeMap::new(),

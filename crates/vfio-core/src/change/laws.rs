@@ -337,6 +337,49 @@ fn a_power_cut_in_an_undo_leaves_it_undone() {
     cut_undos((machine, plan));
 }
 
+/// On top of the first: a file of its again, one of its own, and one of its taken away.
+fn more(root: &Root) -> Plan {
+    let mut draft = Draft::new(root);
+    draft.write("etc/default/grub", "A=3\n").unwrap();
+    draft.write("etc/new/deep/two", "two\n").unwrap();
+    draft.remove("etc/modprobe.d/deploy-vfio.conf");
+    draft.finish("more").unwrap()
+}
+
+#[test]
+fn a_power_cut_while_everything_is_taken_back_leaves_all_or_nothing() {
+    let fake = Fake { fail: false };
+    let mut undone = 0;
+    for calls in 0.. {
+        let (dir, root) = machine();
+        let mut old = content(dir.path());
+        apply(&root, &plan(&root), &settings(&fake)).unwrap();
+        apply(&root, &more(&root), &settings(&fake)).unwrap();
+        let new = content(dir.path());
+        let disk = Disk::cut_after(calls);
+        let done = Work::new(&root, &disk, &settings(&fake)).undo_all(OnConflict::Stop);
+        assert!(!matches!(done, Err(Error::Conflict { .. })), "it was not cut off: {done:?}");
+        recover_through_cuts(&root, &fake, calls % 11);
+        let states: Vec<_> = history(&root).unwrap().into_iter().map(|op| op.state).collect();
+        let mut now = content(dir.path());
+        if states == [State::Undone; 2] {
+            for built in ["boot/grub/grub.cfg", "boot/initrd.img-6.1"] {
+                now.remove(built);
+                old.remove(built);
+            }
+            assert_same(&now, &old, &format!("cut at {calls}"));
+            undone += 1;
+        } else {
+            assert_eq!(states, [State::Applied; 2], "cut at {calls}");
+            assert_same(&now, &new, &format!("cut at {calls}"));
+        }
+        if done.is_ok() {
+            break;
+        }
+    }
+    assert!(undone > 10, "only {undone} cuts left an undo to finish");
+}
+
 #[test]
 fn one_failing_call_changes_nothing_or_is_reported() {
     let fake = Fake { fail: false };

@@ -48,7 +48,9 @@ pub use aside::{damage, ready, set_aside};
 pub use by_hand::by_hand;
 pub use diff::diff;
 pub use draft::Draft;
-pub use engine::{apply, check, history, interrupted, recover, redo, standing, undo, undo_all};
+pub use engine::{
+    apply, check, check_undo, history, interrupted, recover, redo, standing, undo, undo_all,
+};
 pub use image::{Image, Meta, Mtime};
 pub use journal::State;
 pub use plan::{Change, Plan, Rebuild, Warning};

@@ -8,19 +8,26 @@ use rustix::fs::Stat;
 use crate::{Error, Result, Root, change::place::split};
 
 /// One line of `/etc/fstab`.
-struct Line<'a> {
-    source: &'a str,
-    dir: &'a str,
+struct Line {
+    source: String,
+    dir: String,
+    /// Those that `mount` takes, and which matter for what is seen there.
+    options: String,
 }
+
+/// Options that only fstab itself has, or that say nothing of what is mounted.
+const FSTAB_S: [&str; 9] =
+    ["defaults", "auto", "noauto", "nofail", "user", "users", "owner", "group", "_netdev"];
 
 /// Refuses where one of `dirs`, or a directory above it, is a file system of its own and not mounted.
 pub(crate) fn check(root: &Root, dirs: &[&str]) -> Result<()> {
     let Some(text) = root.text("etc/fstab")? else { return Ok(()) };
     for line in text.lines().filter_map(line) {
         let holds = |dir: &&str| {
-            dir.strip_prefix(line.dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            let rest = dir.strip_prefix(line.dir.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        if dirs.iter().any(holds) && !is_mounted(root, line.dir)? {
+        if dirs.iter().any(holds) && !is_mounted(root, &line.dir)? {
             return Err(missing(root, &line));
         }
     }
@@ -28,14 +35,32 @@ pub(crate) fn check(root: &Root, dirs: &[&str]) -> Result<()> {
 }
 
 /// A file system of its own, mounted below the root.
-fn line(text: &str) -> Option<Line<'_>> {
+fn line(text: &str) -> Option<Line> {
     let mut words = text.split_ascii_whitespace();
     let (source, dir) = (words.next()?, words.next()?);
     let (kind, options) = (words.next()?, words.next().unwrap_or_default());
-    let bound = options.split(',').any(|option| matches!(option, "bind" | "rbind"));
-    let dir = dir.trim_end_matches('/').strip_prefix('/')?;
-    let other = source.starts_with('#') || bound || matches!(kind, "swap" | "none" | "tmpfs");
-    (!other && !dir.is_empty()).then_some(Line { source, dir })
+    let mut options: Vec<_> = options.split(',').filter(|option| !option.is_empty()).collect();
+    let bound = options.iter().any(|option| matches!(*option, "bind" | "rbind"));
+    let dir = plain(dir).strip_prefix('/').map(str::to_owned)?;
+    let parts = dir.split('/').filter(|part| !matches!(*part, "" | "."));
+    let dir = parts.collect::<Vec<_>>().join("/");
+    let other = matches!(kind, "swap" | "none" | "tmpfs" | "ramfs");
+    options.retain(|option| !FSTAB_S.contains(option) && !option.starts_with("x-"));
+    let line = Line { source: plain(source), dir, options: options.join(",") };
+    (!other && !bound && !source.starts_with('#') && !line.dir.is_empty()).then_some(line)
+}
+
+/// A field without the octal escapes of fstab(5).
+fn plain(field: &str) -> String {
+    let mut parts = field.split('\\');
+    let mut plain = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let code = part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        let rest = code.map_or(part, |_| &part[3..]);
+        plain.push(code.unwrap_or(b'\\'));
+        plain.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8_lossy(&plain).into_owned()
 }
 
 /// Whether something is mounted there. What cannot be looked at counts as mounted.
@@ -46,14 +71,24 @@ fn is_mounted(root: &Root, dir: &str) -> Result<bool> {
     Ok(above.is_none_or(|above| above != here))
 }
 
-fn missing(root: &Root, line: &Line<'_>) -> Error {
-    let at = root.path().join(line.dir);
-    let (source, dir) = (line.source.escape_debug(), line.dir.escape_debug());
+fn missing(root: &Root, line: &Line) -> Error {
+    let at = root.path().join(&line.dir);
+    let options = match line.options.as_str() {
+        "" => String::new(),
+        options => format!("-o {} ", options.escape_debug()),
+    };
+    let (source, at) = (quoted(&line.source), quoted(&at.display().to_string()));
     Error::Refused {
-        what: format!("/{dir} is not mounted in {}", root.path().display()),
-        because: vec![format!("/etc/fstab has it on {source}")],
-        help: vec![format!("`mount {source} {}`", at.display().to_string().escape_debug())],
+        what: format!("/{} is not mounted in {}", line.dir.escape_debug(), root.path().display()),
+        because: vec![format!("/etc/fstab has it on {}", line.source.escape_debug())],
+        help: vec![format!("`mount {options}{source} {at}`")],
     }
+}
+
+/// A word for a shell.
+fn quoted(word: &str) -> String {
+    let word = word.escape_debug().to_string();
+    if word.contains(' ') { format!("\"{word}\"") } else { word }
 }
 
 #[cfg(test)]
@@ -81,7 +116,12 @@ mod tests {
         assert_eq!(refused(var, &["boot"]), None);
         assert_eq!(
             refused("/dev/x\t/boot/ ext4 rw\n", &["boot/grub"]).as_deref(),
-            Some("`mount /dev/x R/boot`")
+            Some("`mount -o rw /dev/x R/boot`")
+        );
+        let sub = "LABEL=my\\040disk //v\\141r/. btrfs defaults,noatime,x-systemd.automount,subvol=@var 0 0";
+        assert_eq!(
+            refused(sub, &["var/lib/deploy-vfio"]).as_deref(),
+            Some("`mount -o noatime,subvol=@var \"LABEL=my disk\" R/var`")
         );
         for other in [
             "# UUID=b /var ext4 rw",
@@ -91,6 +131,8 @@ mod tests {
             "UUID=b /variable ext4 rw",
             "garbage",
             "tmpfs /var tmpfs rw",
+            "ramfs /var ramfs rw",
+            "\\ \\9 \\777x \\",
             "",
         ] {
             assert_eq!(refused(other, &["var/lib/deploy-vfio"]), None, "{other}");

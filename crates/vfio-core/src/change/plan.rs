@@ -35,6 +35,9 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// What the user must read before saying yes; not kept in the journal.
     pub warnings: Vec<Warning>,
+    /// What is rebuilt although none of the changes asks for it: what operations left that were taken back
+    /// before.
+    pub owed: BTreeSet<Rebuild>,
 }
 
 impl Plan {
@@ -58,15 +61,17 @@ impl Plan {
         self.changes.sort_by(|one, two| one.path.cmp(&two.path));
         self.notes.extend(later.notes);
         self.warnings.extend(later.warnings);
+        self.owed.extend(later.owed);
         self
     }
 
     /// What must be rebuilt once the files are in place, in the order of rebuilding.
     ///
-    /// This follows from the paths alone, so it holds for an undo and for a plugin's draft too.
+    /// But for what is owed, this follows from the paths alone, so it holds for a plugin's draft too.
     #[must_use]
     pub fn rebuilds(&self) -> BTreeSet<Rebuild> {
-        self.changes.iter().filter_map(|change| Rebuild::after(&change.path)).collect()
+        let of_changes = self.changes.iter().filter_map(|change| Rebuild::after(&change.path));
+        of_changes.chain(self.owed.iter().copied()).collect()
     }
 }
 

@@ -3,12 +3,14 @@
 //! Invariant: nothing is written here. Several operations that are taken back one after another are looked
 //! at in that order: each finds the files as the one before it will have left them.
 
+use std::collections::BTreeSet;
+
 use crate::{
     Result, Root,
     change::{
         OnConflict, Operation, Plan, UndoPreview,
         assemble::{self, Seen},
-        engine::{applied, conflict, forward, operation, redoable},
+        engine::{applied, conflict, forward, operation, owed, redoable},
         record::plan,
         store::load,
     },
@@ -28,8 +30,12 @@ pub fn preview_undo_all(root: &Root, on_conflict: OnConflict) -> Result<Vec<Undo
 fn previews(root: &Root, ids: Vec<u32>, on_conflict: OnConflict) -> Result<Vec<UndoPreview>> {
     let mut seen = Seen::now(root);
     let mut previews = Vec::new();
+    let owed: BTreeSet<_> = match ids.is_empty() {
+        true => BTreeSet::new(),
+        false => owed(root)?.into_values().flatten().collect(),
+    };
     for id in ids {
-        let (forward, _) = forward(root, id)?;
+        let forward = forward(root, id)?.part;
         let (_, edited) = assemble::undo_steps(&seen, &forward, OnConflict::Stop)?;
         let (steps, stays) = assemble::undo_steps(&seen, &forward, on_conflict)?;
         let edits = assemble::edits(&seen, &forward, &edited)?;
@@ -39,6 +45,7 @@ fn previews(root: &Root, ids: Vec<u32>, on_conflict: OnConflict) -> Result<Vec<U
             OnConflict::Stop | OnConflict::Restore => "",
         };
         let mut plan = plan(&forward.title, &steps);
+        plan.owed = forward.plan().rebuilds().union(&owed).copied().collect();
         plan.notes
             .extend(edited.iter().map(|path| format!("/{path} was edited since{}", fate(path))));
         let conflict = conflict(root, id, on_conflict, &stays).err();

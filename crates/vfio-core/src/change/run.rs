@@ -28,25 +28,6 @@ use crate::{
 const BUILT: [Rebuild; 3] = [Rebuild::Initramfs, Rebuild::BootMenu, Rebuild::Trial];
 const LIVE: [Rebuild; 4] = [Rebuild::Units, Rebuild::AppArmor, Rebuild::Hooks, Rebuild::Guests];
 
-/// Which rebuilds a part sees to.
-#[derive(Clone, Debug)]
-pub(crate) enum Rebuilding {
-    /// None: what comes after it does, in the same run.
-    Later,
-    /// Those that follow from its files, and those that others left.
-    Now(BTreeSet<Rebuild>),
-}
-
-impl Rebuilding {
-    /// What is rebuilt with this part.
-    pub(crate) fn of(&self, part: &Part) -> BTreeSet<Rebuild> {
-        match self {
-            Self::Later => BTreeSet::new(),
-            Self::Now(others) => part.plan().rebuilds().union(others).copied().collect(),
-        }
-    }
-}
-
 /// A part of an operation on its way.
 pub(crate) struct Run<'a> {
     pub(crate) root: &'a Root,
@@ -59,7 +40,10 @@ pub(crate) struct Run<'a> {
     pub(crate) part: Part,
     /// What an undo does with edited files, for a recovery that finishes it.
     pub(crate) conflicts: String,
-    pub(crate) rebuilding: Rebuilding,
+    /// What is rebuilt besides what follows from the part's files.
+    pub(crate) also: BTreeSet<Rebuild>,
+    /// Older operations that an undo takes back with this one.
+    pub(crate) with: Vec<u32>,
     programs: Cell<usize>,
 }
 
@@ -79,8 +63,8 @@ impl<'a> Run<'a> {
         part: Part,
     ) -> Self {
         let (name, conflicts, programs) = (name.to_owned(), String::new(), Cell::new(0));
-        let rebuilding = Rebuilding::Now(BTreeSet::new());
-        Self { root, disk, settings, store, id, name, part, conflicts, rebuilding, programs }
+        let (also, with) = (BTreeSet::new(), Vec::new());
+        Self { root, disk, settings, store, id, name, part, conflicts, also, with, programs }
     }
 
     /// All of it, or none of it.
@@ -125,6 +109,7 @@ impl<'a> Run<'a> {
     pub(crate) fn entry(&self, state: State) -> Entry {
         let mut entry = Entry::new(state, &self.name);
         entry.conflicts.clone_from(&self.conflicts);
+        entry.with.clone_from(&self.with);
         entry
     }
 
@@ -175,9 +160,9 @@ impl<'a> Run<'a> {
 
     /// Builds what derives from the files, checks it and puts it in place.
     fn rebuild(&self) -> Result<Done> {
-        let (wanted, rebuilder) = (self.rebuilding.of(&self.part), self.settings.rebuilder);
-        if !rebuilder.rebuilds() || matches!(self.rebuilding, Rebuilding::Later) {
-            let wanted = self.part.plan().rebuilds();
+        let wanted: BTreeSet<_> = self.part.plan().rebuilds().union(&self.also).copied().collect();
+        let rebuilder = self.settings.rebuilder;
+        if !rebuilder.rebuilds() {
             let by_hand = wanted.iter().flat_map(|&what| rebuilder.by_hand(self.root, what));
             let done = Done { rebuilt: BTreeSet::new(), by_hand: by_hand.collect() };
             self.log(self.entry(self.work(State::Verifying)))?;
@@ -400,8 +385,20 @@ impl<'a> Run<'a> {
                 end.folders.insert(path, (time.seconds, time.nanoseconds));
             }
         }
+        self.end_others(&end)?;
         end.clean = true;
         self.log(end)
+    }
+
+    /// Notes in the journals of those that an undo takes back with this one that they are undone.
+    fn end_others(&self, end: &Entry) -> Result<()> {
+        for &id in end.with.iter().filter(|_| end.state == State::Undone) {
+            if store::last(self.root, id)?.state != State::Undone {
+                let entry = Entry::new(State::Undone, "");
+                self.store.log(id, Entry { clean: true, newest: end.newest, ..entry })?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes directories that are empty, and gives those back their time in which nothing

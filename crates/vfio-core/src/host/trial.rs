@@ -9,7 +9,9 @@ use crate::{
     Cmdline, Result, Root,
     grubenv::{value, variable},
     host::{Finding, storage},
-    layout::{ESP_GRUBENV, ESPS, GRUBENV, TRIAL, TRIAL_NEXT, TRIAL_WORD, TRIED, VERDICT},
+    layout::{
+        ESP_GRUBENV, ESPS, GRUBENV, TRIAL, TRIAL_CONF, TRIAL_NEXT, TRIAL_WORD, TRIED, VERDICT,
+    },
 };
 
 /// The file in which GRUB can note that it tries an entry: the one beside its menu, where it can write
@@ -83,7 +85,12 @@ pub enum Progress {
 
 /// The entry that is tried and how far that got; `None` when nothing is.
 pub fn progress(root: &Root, line: &Cmdline) -> Result<Option<(String, Progress)>> {
-    let Some(text) = root.text(TRIAL)? else { return Ok(None) };
+    let text = match root.text(TRIAL)? {
+        Some(text) => text,
+        // Somebody took the trial's file, and left its entry.
+        None if root.exists(TRIAL_CONF)? => String::new(),
+        None => return Ok(None),
+    };
     let entry = value(&text, "entry").unwrap_or_else(|| "an unknown entry".to_owned());
     let progress = if line.values(TRIAL_WORD).next().is_some() {
         Progress::Runs
