@@ -65,6 +65,7 @@ impl Bench {
         let (name, words) = match verb {
             Verb::Apply(_) => ("apply", Vec::new()),
             Verb::Undo => ("undo", Vec::new()),
+            Verb::UndoAll => ("undo", vec!["--all"]),
             Verb::UndoKeep => ("undo", vec!["--keep"]),
             Verb::Redo => ("redo", Vec::new()),
             Verb::Recover => ("recover", Vec::new()),

@@ -41,6 +41,8 @@ impl Scenario {
 pub enum Verb {
     Apply(&'static str),
     Undo,
+    /// Undo of every operation.
+    UndoAll,
     /// Undo around what a user edited.
     UndoKeep,
     Redo,
@@ -70,7 +72,7 @@ pub enum Step {
 }
 
 use Step::{Edit, Run};
-use Verb::{Apply, Redo, Undo, UndoKeep};
+use Verb::{Apply, Redo, Undo, UndoAll, UndoKeep};
 
 /// Drafts on a small tree.
 const ALL: &[Scenario] = &[
@@ -86,7 +88,13 @@ const ALL: &[Scenario] = &[
         quick: false,
     },
     Scenario { name: "drop-ins-undo", before: &[Run(Apply("drop-ins"))], verb: Undo, quick: false },
-    Scenario { name: "mixed-undo", before: &[Run(Apply("mixed"))], verb: Undo, quick: true },
+    Scenario { name: "mixed-undo", before: &[Run(Apply("mixed"))], verb: Undo, quick: false },
+    Scenario {
+        name: "all-undo",
+        before: &[Run(Apply("mixed")), Run(Apply("second"))],
+        verb: UndoAll,
+        quick: true,
+    },
     Scenario {
         name: "second-undo",
         before: &[Run(Apply("mixed")), Run(Apply("second"))],
@@ -117,6 +125,12 @@ const ALL: &[Scenario] = &[
     },
     Scenario { name: "boot-apply", before: &[], verb: Apply("boot"), quick: true },
     Scenario { name: "boot-undo", before: &[Run(Apply("boot"))], verb: Undo, quick: false },
+    Scenario {
+        name: "boot-all-undo",
+        before: &[Run(Apply("mixed")), Run(Apply("boot"))],
+        verb: UndoAll,
+        quick: false,
+    },
 ];
 
 /// Paths and their new text; `None` deletes.
