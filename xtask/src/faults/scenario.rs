@@ -127,7 +127,7 @@ const ALL: &[Scenario] = &[
     Scenario { name: "boot-undo", before: &[Run(Apply("boot"))], verb: Undo, quick: false },
     Scenario {
         name: "boot-all-undo",
-        before: &[Run(Apply("mixed")), Run(Apply("boot"))],
+        before: &[Run(Apply("boot")), Run(Apply("mixed"))],
         verb: UndoAll,
         quick: false,
     },
