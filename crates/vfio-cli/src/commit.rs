@@ -153,7 +153,11 @@ impl Context {
         self.say(format!("Redoing operation {}: {}", operation.id, operation.title));
         self.carry_out(&plan, "Make these changes again?", &Map::new(), |cx| {
             let redone = cx.engine(None, |s| change::redo(cx.root(), s))?;
-            cx.say_undone(redone, "in place again")
+            let done = cx.say_undone(redone, "in place again")?;
+            if done.rebuilt.contains(&Rebuild::BootMenu) {
+                cx.say("`deploy-vfio verify` looks whether the menu boots what was planned.");
+            }
+            Ok(done)
         })
     }
 
