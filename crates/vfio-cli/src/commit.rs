@@ -62,32 +62,33 @@ impl Context {
 
     /// Takes back the newest operation that is not taken back yet.
     pub fn undo(&self, on_conflict: OnConflict) -> Result<(), Failure> {
-        self.make_whole()?;
-        self.report_interrupted()?;
-        let Some(preview) = change::preview_undo(self.root(), on_conflict)? else {
-            return self.nothing("There is nothing to undo.");
-        };
-        let plan = self.show_undo(vec![preview], on_conflict)?;
-        self.carry_out(&plan, "Take these changes back?", &Map::new(), |cx| {
-            let undone = cx.engine(None, |s| change::undo(cx.root(), on_conflict, s))?;
-            cx.say_undone(undone, "taken back")
-        })
+        self.take_back(false, on_conflict)
     }
 
     /// Takes back every operation, as one change that is shown and asked for once.
     pub fn undo_all(&self, on_conflict: OnConflict) -> Result<(), Failure> {
+        self.take_back(true, on_conflict)
+    }
+
+    fn take_back(&self, all: bool, on_conflict: OnConflict) -> Result<(), Failure> {
         self.make_whole()?;
         self.report_interrupted()?;
-        let previews = change::preview_undo_all(self.root(), on_conflict)?;
+        let root = self.root();
+        let previews = match all {
+            true => change::preview_undo_all(root, on_conflict)?,
+            false => change::preview_undo(root, on_conflict)?.into_iter().collect(),
+        };
         if previews.is_empty() {
             return self.nothing("There is nothing to undo.");
         }
         let plan = self.show_undo(previews, on_conflict)?;
-        self.carry_out(&plan, "Take all of this back?", &Map::new(), |cx| {
-            let all = cx.engine(None, |s| change::undo_all(cx.root(), on_conflict, s))?;
-            let told: Vec<_> =
-                all.into_iter().map(|undone| cx.tell_undone(undone, "taken back")).collect();
-            told.into_iter().next_back().map_or_else(|| cx.say_undone(None, ""), Ok)
+        let question = if all { "Take all of this back?" } else { "Take these changes back?" };
+        self.carry_out(&plan, question, &Map::new(), |cx| {
+            let undone = cx.engine(None, |settings| match all {
+                true => change::undo_all(root, on_conflict, settings),
+                false => Ok(change::undo(root, on_conflict, settings)?.into_iter().collect()),
+            })?;
+            cx.say_undone(undone, "taken back")
         })
     }
 
@@ -225,20 +226,23 @@ impl Context {
         }
     }
 
-    fn say_undone(&self, undone: Option<Undone>, how: &str) -> Result<Done, Failure> {
-        let Some(undone) = undone else {
-            let late = Usage::refused("another run was faster", &["`deploy-vfio log` tells"]);
-            return Err(late.exiting(vfio_core::Exit::Busy).into());
-        };
-        Ok(self.tell_undone(undone, how))
-    }
-
-    fn tell_undone(&self, undone: Undone, how: &str) -> Done {
-        for path in &undone.kept {
-            self.say(format!("Kept as you edited it: /{path}"));
+    fn say_undone(
+        &self,
+        undone: impl IntoIterator<Item = Undone>,
+        how: &str,
+    ) -> Result<Done, Failure> {
+        let mut done = None;
+        for Undone { id, kept, rebuilt, by_hand, .. } in undone {
+            for path in kept {
+                self.say(format!("Kept as you edited it: /{path}"));
+            }
+            self.say(format!("Done: operation {id} is {how}."));
+            done = Some(Done { id, rebuilt, by_hand });
         }
-        self.say(format!("Done: operation {} is {how}.", undone.id));
-        Done { id: undone.id, rebuilt: undone.rebuilt, by_hand: undone.by_hand }
+        done.ok_or_else(|| {
+            let late = Usage::refused("another run was faster", &["`deploy-vfio log` tells"]);
+            late.exiting(vfio_core::Exit::Busy).into()
+        })
     }
 
     fn carry_out(

@@ -19,6 +19,7 @@ pub mod host;
 mod initramfs;
 pub mod layout;
 pub mod markup;
+mod octal;
 mod root;
 
 pub use address::{Address, ParseAddressError};

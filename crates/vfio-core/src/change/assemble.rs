@@ -240,9 +240,9 @@ fn restore(root: &Root, chain: &[Forward]) -> Result<Vec<Mark>> {
                 }
                 (now, _) => now.is_some() || forward.unmake.contains(&mark.path),
             };
-            chosen.entry(&mark.path).or_insert(None);
+            let choice = chosen.entry(&mark.path).or_default();
             if untouched {
-                chosen.insert(&mark.path, Some(mark));
+                *choice = Some(mark);
             }
         }
     }

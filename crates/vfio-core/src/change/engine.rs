@@ -33,13 +33,21 @@ pub(crate) struct Work<'a> {
 /// Refuses what [`apply`] would refuse before it writes anything, for a dry run. What this user
 /// may not look at is left to `apply`, which needs more privileges anyway.
 pub fn check(root: &Root, plan: &Plan, rebuilder: &dyn Rebuilder) -> Result<()> {
-    let checked = assemble::check(root, plan)
-        .and_then(|()| place::check_built(root, store::LOCK))
-        .and_then(|()| outputs(root, &plan.rebuilds(), rebuilder))
-        .and_then(|artefacts| space::check(root, plan, &artefacts));
+    seen(fits(root, plan, rebuilder))
+}
+
+/// Refuses what cannot be carried out here.
+fn fits(root: &Root, plan: &Plan, rebuilder: &dyn Rebuilder) -> Result<()> {
+    assemble::check(root, plan)?;
+    place::check_built(root, store::LOCK)?;
+    space::check(root, plan, &outputs(root, &plan.rebuilds(), rebuilder)?)
+}
+
+/// Passes over what this user may not look at.
+fn seen<T>(checked: Result<T>) -> Result<()> {
     match checked {
-        Err(error) if error.is_denied() => Ok(()),
-        other => other,
+        Err(error) if !error.is_denied() => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -50,10 +58,7 @@ pub fn check_undo(root: &Root, plan: &Plan, rebuilder: &dyn Rebuilder) -> Result
     let checked = targets
         .try_for_each(|target| place::check_target(root, &target?))
         .and_then(|()| outputs(root, &plan.rebuilds(), rebuilder));
-    match checked {
-        Err(error) if error.is_denied() => Ok(()),
-        other => other.map(drop),
-    }
+    seen(checked)
 }
 
 /// The files that will be built anew.
@@ -84,7 +89,7 @@ pub fn undo(
     on_conflict: OnConflict,
     settings: &Settings<'_>,
 ) -> Result<Option<Undone>> {
-    Work::new(root, &Disk::new(), settings).undo(on_conflict)
+    Ok(Work::new(root, &Disk::new(), settings).undo(on_conflict, 1)?.pop())
 }
 
 /// Takes back every operation that is not yet undone: all of them, or none. The newest comes first; what
@@ -94,7 +99,7 @@ pub fn undo_all(
     on_conflict: OnConflict,
     settings: &Settings<'_>,
 ) -> Result<Vec<Undone>> {
-    Work::new(root, &Disk::new(), settings).undo_all(on_conflict)
+    Work::new(root, &Disk::new(), settings).undo(on_conflict, usize::MAX)
 }
 
 /// Does again what was undone last, if nothing was applied since; `None` when there is nothing.
@@ -124,10 +129,8 @@ impl<'a> Work<'a> {
 
     pub(crate) fn apply(self, plan: &Plan) -> Result<Applied> {
         debug_assert!(!plan.is_empty(), "callers say `Nothing to do.` themselves");
-        assemble::check(self.root, plan)?;
-        place::check_built(self.root, store::LOCK)?;
-        let artefacts = self.preflight(&plan.rebuilds())?;
-        space::check(self.root, plan, &artefacts)?;
+        fits(self.root, plan, self.settings.rebuilder)?;
+        self.may_stage(&plan.rebuilds())?;
         let (store, _packages) = self.open()?;
         self.recover_all(&store)?;
         let id = store.next()?;
@@ -139,31 +142,26 @@ impl<'a> Work<'a> {
         Ok(Applied { id, rebuilt: done.rebuilt, by_hand: done.by_hand })
     }
 
-    /// What will be rebuilt, which must be possible, before anything is written.
-    fn preflight(&self, wanted: &BTreeSet<Rebuild>) -> Result<Vec<Artefact>> {
-        for &what in wanted.iter().filter(|_| self.settings.rebuilder.rebuilds()) {
-            self.settings.rebuilder.may_stage(self.root, what)?;
-        }
-        outputs(self.root, wanted, self.settings.rebuilder)
+    /// What will be rebuilt must be possible, before anything is written.
+    fn preflight(&self, wanted: &BTreeSet<Rebuild>) -> Result<()> {
+        self.may_stage(wanted)?;
+        outputs(self.root, wanted, self.settings.rebuilder).map(drop)
     }
 
-    pub(crate) fn undo(self, on_conflict: OnConflict) -> Result<Option<Undone>> {
-        if ids(self.root)?.is_empty() {
-            return Ok(None);
-        }
-        let (store, _packages) = self.open()?;
-        self.recover_all(&store)?;
-        let newest = applied(self.root)?.into_iter().take(1).collect::<Vec<_>>();
-        Ok(self.take_back(&store, &newest, on_conflict)?.pop())
+    fn may_stage(&self, wanted: &BTreeSet<Rebuild>) -> Result<()> {
+        let rebuilder = self.settings.rebuilder;
+        let mut wanted = wanted.iter().filter(|_| rebuilder.rebuilds());
+        wanted.try_for_each(|&what| rebuilder.may_stage(self.root, what))
     }
 
-    pub(crate) fn undo_all(self, on_conflict: OnConflict) -> Result<Vec<Undone>> {
+    /// Takes back so many of the operations that are in place, or all there are.
+    pub(crate) fn undo(self, on_conflict: OnConflict, most: usize) -> Result<Vec<Undone>> {
         if ids(self.root)?.is_empty() {
             return Ok(Vec::new());
         }
         let (store, _packages) = self.open()?;
         self.recover_all(&store)?;
-        self.take_back(&store, &applied(self.root)?, on_conflict)
+        self.take_back(&store, &applied(self.root, most)?, on_conflict)
     }
 
     /// Undoes operations, the newest first, as one part of the newest's; what was owed is rebuilt too.
@@ -180,13 +178,13 @@ impl<'a> Work<'a> {
             conflict(self.root, forward.id, on_conflict, kept)?;
         }
         let owed = owed(self.root)?;
-        let mut also: BTreeSet<_> = owed.values().flatten().copied().collect();
-        also.extend(chain.iter().flat_map(|forward| forward.part.plan().rebuilds()));
-        self.preflight(&also)?;
+        let mut wanted: BTreeSet<_> = owed.values().flatten().copied().collect();
+        wanted.extend(chain.iter().flat_map(|forward| forward.part.plan().rebuilds()));
+        self.preflight(&wanted)?;
         let name = next_part(self.root, id, "undo")?;
         store.publish_part(id, &name, &part)?;
         let mut run = self.run(store, id, &name, part);
-        (run.also, run.with) = (also, with.to_vec());
+        (run.wanted, run.with) = (wanted, with.to_vec());
         run.conflicts = match on_conflict {
             OnConflict::Restore => "restore".to_owned(),
             OnConflict::Stop | OnConflict::Keep => "keep".to_owned(),
@@ -312,8 +310,8 @@ fn settled(mut part: Part, id: u32, end: &Entry) -> Result<Part> {
     Ok(part)
 }
 
-/// The operations that are in place, the newest first.
-pub(crate) fn applied(root: &Root) -> Result<Vec<u32>> {
+/// So many of the operations that are in place, the newest first.
+pub(crate) fn applied(root: &Root, most: usize) -> Result<Vec<u32>> {
     let mut applied = Vec::new();
     for id in ids(root)? {
         if last(root, id)?.state == State::Applied {
@@ -323,6 +321,7 @@ pub(crate) fn applied(root: &Root) -> Result<Vec<u32>> {
     if !defect("oldest-first") {
         applied.reverse();
     }
+    applied.truncate(most);
     Ok(applied)
 }
 

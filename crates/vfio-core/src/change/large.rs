@@ -130,7 +130,7 @@ fn what_somebody_took_from_an_interrupted_undo_stays_away() {
         let (dir, root) = machine();
         apply(&root, &plan(&root), &settings(&CALM)).unwrap();
         let disk = Disk::cut_after(calls);
-        if Work::new(&root, &disk, &settings(&CALM)).undo(OnConflict::Stop).is_ok() {
+        if Work::new(&root, &disk, &settings(&CALM)).undo(OnConflict::Stop, 1).is_ok() {
             break;
         }
         let displaced = dir.path().join("usr/bin/.new.dv-000001.swp~");

@@ -295,19 +295,27 @@ pub(super) fn cut_applies((machine, plan): Trial, look: impl Fn(&Root, usize)) {
 
 /// The same for an undo: it is done or it is not.
 pub(super) fn cut_undos((machine, plan): Trial) {
+    cut_undos_of(machine, &[plan]);
+}
+
+/// The same of several operations, all of which are undone, or none.
+fn cut_undos_of(machine: fn() -> (tempfile::TempDir, Root), plans: &[fn(&Root) -> Plan]) {
     let fake = Fake { fail: false };
     let mut undone = 0;
     for calls in 0.. {
         let (dir, root) = machine();
-        let old = content(dir.path());
-        apply(&root, &plan(&root), &settings(&fake)).unwrap();
+        let mut old = content(dir.path());
+        for plan in plans {
+            apply(&root, &plan(&root), &settings(&fake)).unwrap();
+        }
         let new = content(dir.path());
         let disk = Disk::cut_after(calls);
-        let done = Work::new(&root, &disk, &settings(&fake)).undo(OnConflict::Stop);
+        let done = Work::new(&root, &disk, &settings(&fake)).undo(OnConflict::Stop, plans.len());
+        assert!(!matches!(done, Err(Error::Conflict { .. })), "it was not cut off: {done:?}");
         recover_through_cuts(&root, &fake, calls % 11);
         let mut now = content(dir.path());
-        if history(&root).unwrap()[0].state == State::Undone {
-            let mut old = old;
+        let states: Vec<_> = history(&root).unwrap().into_iter().map(|op| op.state).collect();
+        if states.iter().all(|state| *state == State::Undone) {
             for built in ["boot/grub/grub.cfg", "boot/initrd.img-6.1"] {
                 now.remove(built);
                 old.remove(built);
@@ -315,6 +323,8 @@ pub(super) fn cut_undos((machine, plan): Trial) {
             assert_same(&now, &old, &format!("cut at {calls}"));
             undone += 1;
         } else {
+            let none = states.iter().all(|state| *state == State::Applied);
+            assert!(none, "cut at {calls}: {states:?}");
             assert_same(&now, &new, &format!("cut at {calls}"));
         }
         if done.is_ok() {
@@ -348,36 +358,7 @@ fn more(root: &Root) -> Plan {
 
 #[test]
 fn a_power_cut_while_everything_is_taken_back_leaves_all_or_nothing() {
-    let fake = Fake { fail: false };
-    let mut undone = 0;
-    for calls in 0.. {
-        let (dir, root) = machine();
-        let mut old = content(dir.path());
-        apply(&root, &plan(&root), &settings(&fake)).unwrap();
-        apply(&root, &more(&root), &settings(&fake)).unwrap();
-        let new = content(dir.path());
-        let disk = Disk::cut_after(calls);
-        let done = Work::new(&root, &disk, &settings(&fake)).undo_all(OnConflict::Stop);
-        assert!(!matches!(done, Err(Error::Conflict { .. })), "it was not cut off: {done:?}");
-        recover_through_cuts(&root, &fake, calls % 11);
-        let states: Vec<_> = history(&root).unwrap().into_iter().map(|op| op.state).collect();
-        let mut now = content(dir.path());
-        if states == [State::Undone; 2] {
-            for built in ["boot/grub/grub.cfg", "boot/initrd.img-6.1"] {
-                now.remove(built);
-                old.remove(built);
-            }
-            assert_same(&now, &old, &format!("cut at {calls}"));
-            undone += 1;
-        } else {
-            assert_eq!(states, [State::Applied; 2], "cut at {calls}");
-            assert_same(&now, &new, &format!("cut at {calls}"));
-        }
-        if done.is_ok() {
-            break;
-        }
-    }
-    assert!(undone > 10, "only {undone} cuts left an undo to finish");
+    cut_undos_of(machine, &[plan, more]);
 }
 
 #[test]
@@ -411,7 +392,7 @@ fn a_recovered_undo_leaves_what_took_a_files_place() {
         apply(&root, &plan(&root), &settings(&fake)).unwrap();
         fs::write(&file, "mine\n").unwrap();
         let disk = Disk::cut_after(calls);
-        if Work::new(&root, &disk, &settings(&fake)).undo(OnConflict::Restore).is_ok() {
+        if Work::new(&root, &disk, &settings(&fake)).undo(OnConflict::Restore, 1).is_ok() {
             break;
         }
         if history(&root).unwrap()[0].state != State::Undoing {

@@ -43,6 +43,7 @@ mod space;
 mod store;
 mod unit;
 mod verdict;
+mod wait;
 
 pub use aside::{damage, ready, set_aside};
 pub use by_hand::by_hand;

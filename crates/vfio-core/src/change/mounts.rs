@@ -5,7 +5,7 @@
 
 use rustix::fs::Stat;
 
-use crate::{Error, Result, Root, change::place::split};
+use crate::{Error, Result, Root, change::place::split, octal::unescape};
 
 /// One line of `/etc/fstab`.
 struct Line {
@@ -41,26 +41,13 @@ fn line(text: &str) -> Option<Line> {
     let (kind, options) = (words.next()?, words.next().unwrap_or_default());
     let mut options: Vec<_> = options.split(',').filter(|option| !option.is_empty()).collect();
     let bound = options.iter().any(|option| matches!(*option, "bind" | "rbind"));
-    let dir = plain(dir).strip_prefix('/').map(str::to_owned)?;
+    let dir = unescape(dir).strip_prefix('/').map(str::to_owned)?;
     let parts = dir.split('/').filter(|part| !matches!(*part, "" | "."));
     let dir = parts.collect::<Vec<_>>().join("/");
     let other = matches!(kind, "swap" | "none" | "tmpfs" | "ramfs");
     options.retain(|option| !FSTAB_S.contains(option) && !option.starts_with("x-"));
-    let line = Line { source: plain(source), dir, options: options.join(",") };
+    let line = Line { source: unescape(source), dir, options: options.join(",") };
     (!other && !bound && !source.starts_with('#') && !line.dir.is_empty()).then_some(line)
-}
-
-/// A field without the octal escapes of fstab(5).
-fn plain(field: &str) -> String {
-    let mut parts = field.split('\\');
-    let mut plain = parts.next().unwrap_or_default().as_bytes().to_vec();
-    for part in parts {
-        let code = part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        let rest = code.map_or(part, |_| &part[3..]);
-        plain.push(code.unwrap_or(b'\\'));
-        plain.extend_from_slice(rest.as_bytes());
-    }
-    String::from_utf8_lossy(&plain).into_owned()
 }
 
 /// Whether something is mounted there. What cannot be looked at counts as mounted.

@@ -3,10 +3,7 @@
 //! Invariant: only a lock file that is there already is opened, and only on the running system. A
 //! package manager that runs us, in a package's script, holds it until we are done.
 
-use std::{
-    os::fd::OwnedFd,
-    time::{Duration, Instant},
-};
+use std::{os::fd::OwnedFd, time::Duration};
 
 use rustix::{
     fs::{FlockOperation, OFlags},
@@ -14,7 +11,11 @@ use rustix::{
     process::{Flock, FlockOffsetType, FlockType},
 };
 
-use crate::{Error, Result, Root, change::Settings, error::At};
+use crate::{
+    Error, Result, Root,
+    change::{Settings, wait::Wait},
+    error::At,
+};
 
 const LOCK: &str = "var/lib/dpkg/lock-frontend";
 
@@ -33,8 +34,7 @@ pub(crate) fn lock(root: &Root, settings: &Settings<'_>) -> Result<Held> {
     let Ok(Some(file)) = root.open_at(LOCK, OFlags::RDWR | OFlags::NOFOLLOW) else {
         return Ok(Held(None));
     };
-    let end = Instant::now() + settings.wait;
-    let mut told = false;
+    let mut wait = Wait::new(settings);
     let me = rustix::process::getpid().as_raw_nonzero().get();
     loop {
         match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -44,19 +44,11 @@ pub(crate) fn lock(root: &Root, settings: &Settings<'_>) -> Result<Held> {
             {
                 return Ok(Held(None));
             }
-            Err(Errno::WOULDBLOCK | Errno::ACCESS) if Instant::now() < end => {
-                settings.interrupt.check()?;
-                if !std::mem::replace(&mut told, true) {
-                    (settings.progress)(&format!(
-                        "waiting for {} to end",
-                        named(root, holder(&file))
-                    ));
-                }
-                std::thread::sleep(Duration::from_millis(100));
-            }
             Err(Errno::WOULDBLOCK | Errno::ACCESS) => {
-                let what = format!("{} holds /{LOCK}", named(root, holder(&file)));
-                return Err(Error::Busy { what });
+                let who = || named(root, holder(&file));
+                if !wait.again(Duration::from_millis(100), who)? {
+                    return Err(Error::Busy { what: format!("{} holds /{LOCK}", who()) });
+                }
             }
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno).at("lock", LOCK),

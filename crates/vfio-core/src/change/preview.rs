@@ -18,13 +18,12 @@ use crate::{
 
 /// What an undo would change now, or what it would stop at; `None` when there is nothing to undo.
 pub fn preview_undo(root: &Root, on_conflict: OnConflict) -> Result<Option<UndoPreview>> {
-    let newest = applied(root)?.into_iter().take(1).collect();
-    Ok(previews(root, newest, on_conflict)?.pop())
+    Ok(previews(root, applied(root, 1)?, on_conflict)?.pop())
 }
 
 /// The same of every operation, in the order in which they would be taken back.
 pub fn preview_undo_all(root: &Root, on_conflict: OnConflict) -> Result<Vec<UndoPreview>> {
-    previews(root, applied(root)?, on_conflict)
+    previews(root, applied(root, usize::MAX)?, on_conflict)
 }
 
 fn previews(root: &Root, ids: Vec<u32>, on_conflict: OnConflict) -> Result<Vec<UndoPreview>> {

@@ -40,8 +40,8 @@ pub(crate) struct Run<'a> {
     pub(crate) part: Part,
     /// What an undo does with edited files, for a recovery that finishes it.
     pub(crate) conflicts: String,
-    /// What is rebuilt besides what follows from the part's files.
-    pub(crate) also: BTreeSet<Rebuild>,
+    /// What is rebuilt: what follows from the part's files, if nothing else is said.
+    pub(crate) wanted: BTreeSet<Rebuild>,
     /// Older operations that an undo takes back with this one.
     pub(crate) with: Vec<u32>,
     programs: Cell<usize>,
@@ -63,8 +63,8 @@ impl<'a> Run<'a> {
         part: Part,
     ) -> Self {
         let (name, conflicts, programs) = (name.to_owned(), String::new(), Cell::new(0));
-        let (also, with) = (BTreeSet::new(), Vec::new());
-        Self { root, disk, settings, store, id, name, part, conflicts, also, with, programs }
+        let (wanted, with) = (part.plan().rebuilds(), Vec::new());
+        Self { root, disk, settings, store, id, name, part, conflicts, wanted, with, programs }
     }
 
     /// All of it, or none of it.
@@ -160,8 +160,7 @@ impl<'a> Run<'a> {
 
     /// Builds what derives from the files, checks it and puts it in place.
     fn rebuild(&self) -> Result<Done> {
-        let wanted: BTreeSet<_> = self.part.plan().rebuilds().union(&self.also).copied().collect();
-        let rebuilder = self.settings.rebuilder;
+        let (wanted, rebuilder) = (&self.wanted, self.settings.rebuilder);
         if !rebuilder.rebuilds() {
             let by_hand = wanted.iter().flat_map(|&what| rebuilder.by_hand(self.root, what));
             let done = Done { rebuilt: BTreeSet::new(), by_hand: by_hand.collect() };
@@ -186,7 +185,7 @@ impl<'a> Run<'a> {
         }
         self.commit_built(&artefacts)?;
         self.log(self.entry(self.work(State::Verifying)))?;
-        Ok(Done { rebuilt: wanted, by_hand: Vec::new() })
+        Ok(Done { rebuilt: wanted.clone(), by_hand: Vec::new() })
     }
 
     fn stage(&self, what: Rebuild, given: &[String]) -> Result<Vec<Artefact>> {
@@ -360,8 +359,7 @@ impl<'a> Run<'a> {
     fn reload_back(&self, entries: &[Entry]) {
         let reached = entries.iter().any(|e| e.part == self.name && e.state != State::Planned);
         if reached && self.settings.rebuilder.rebuilds() {
-            let wanted = self.part.plan().rebuilds();
-            for what in LIVE.into_iter().filter(|what| wanted.contains(what)) {
+            for what in LIVE.into_iter().filter(|what| self.wanted.contains(what)) {
                 let _ = self.stage(what, &[]);
             }
         }

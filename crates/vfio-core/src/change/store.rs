@@ -4,11 +4,7 @@
 //! never replaced; a record exists under its final name only when it is complete and durable,
 //! because one rename publishes it.
 
-use std::{
-    io::ErrorKind,
-    os::fd::OwnedFd,
-    time::{Duration, Instant},
-};
+use std::{io::ErrorKind, os::fd::OwnedFd, time::Duration};
 
 use rustix::{fs::FlockOperation, io::Errno};
 
@@ -20,6 +16,7 @@ use crate::{
         journal::{self, Entry},
         place::{Folder, join, split},
         record::{Part, blob_name},
+        wait::Wait,
     },
     error::At,
 };
@@ -304,21 +301,15 @@ fn check_private(folder: &Folder) -> Result<()> {
 
 fn lock(disk: &Disk, folder: &Folder, settings: &Settings<'_>) -> Result<OwnedFd> {
     let file = disk.open_lock(folder, "lock")?;
-    let end = Instant::now() + settings.wait;
-    let mut told = false;
+    let mut wait = Wait::new(settings);
     loop {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(file),
-            Err(Errno::WOULDBLOCK) if Instant::now() < end => {
-                settings.interrupt.check()?;
-                if !std::mem::replace(&mut told, true) {
-                    (settings.progress)("waiting for another run of deploy-vfio to end");
-                }
-                std::thread::sleep(Duration::from_millis(50));
-            }
             Err(Errno::WOULDBLOCK) => {
-                let what = format!("another run of deploy-vfio holds /{STATE}/lock");
-                return Err(Error::Busy { what });
+                let who = || "another run of deploy-vfio".to_owned();
+                if !wait.again(Duration::from_millis(50), who)? {
+                    return Err(Error::Busy { what: format!("{} holds /{LOCK}", who()) });
+                }
             }
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno).at("lock", &folder.join("lock")),

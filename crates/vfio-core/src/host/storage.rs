@@ -12,6 +12,7 @@ use crate::{
         attr::{essential, text},
         block::Blocks,
     },
+    octal::unescape,
 };
 
 /// One mounted file system or swap area that the host needs.
@@ -137,21 +138,6 @@ const MOST_SWAPS: usize = 64;
 fn swaps(text: &str) -> impl Iterator<Item = String> + '_ {
     let paths = text.lines().skip(1).filter_map(|line| line.split_whitespace().next());
     paths.filter(|path| path.starts_with('/')).take(MOST_SWAPS).map(unescape)
-}
-
-/// Undoes the kernel's `\\ooo` for blanks, line breaks and backslashes; anything else stays.
-fn unescape(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let octal = tail.get(..3).filter(|_| first == b'\\');
-        let octal = octal.and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => (bytes.push(byte), rest = &tail[3..]),
-            None => (bytes.push(first), rest = tail),
-        };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The block device of a mounted file system, empty when it has none, and the PCI devices below.
@@ -381,19 +367,6 @@ mod tests {
             .file("proc/self/mountinfo", "24 1 259:1 / / rw - ext4 /dev/nvme0n1p1 rw\n");
         let storage = Storage::read(&tree.root()).unwrap();
         assert_eq!(shown(&storage), ["/ nvme0n1p1 0000:03:00.0"]);
-    }
-
-    #[test]
-    fn unescapes_what_the_kernel_escapes() {
-        for (text, plain) in [
-            ("a\\040b", "a b"),
-            ("\\134", "\\"),
-            ("\\04", "\\04"),
-            ("\\999", "\\999"),
-            ("\\", "\\"),
-        ] {
-            assert_eq!(unescape(text), plain);
-        }
     }
 
     proptest! {
