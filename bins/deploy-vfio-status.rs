@@ -88,7 +88,7 @@ fn on_disk(cx: &Context) -> vfio_core::Result<Vec<Line>> {
             .iter()
             .map(|command| Line { ok: false, text: format!("still to do by hand: {command}") });
         if operation.state != State::Applied {
-            lines.extend(left.filter(|_| operation.state == State::Undone));
+            lines.extend(left);
             continue;
         }
         // A newer operation that changed the same file speaks for it.

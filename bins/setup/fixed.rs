@@ -162,7 +162,7 @@ fn try_once(
     let before = Draft::new(draft.root());
     let (entries, _) = vfio_grub::entries(&before)?;
     let menu = entries.iter().any(|entry| entry.id != TRIAL_ENTRY);
-    let of_normal = entries.is_empty() && !vfio_grub::parameters(&before)?.is_empty();
+    let of_normal = trial::is_of_normal_entry(&before)?;
     let how = if words.by_id { Binding::ById } else { Binding::ByAddress };
     vfio_iommu::bind_by_parameters(draft, machine, entry, how)?;
     if of_normal && vfio_grub::parameters(draft)? == vfio_grub::parameters(&before)? {
@@ -171,7 +171,7 @@ fn try_once(
     }
     let why = match (menu, of_normal) {
         (true, _) => "a boot menu of ours is deployed, whose default would go",
-        (_, true) => "what is deployed for the normal entry would leave it meanwhile",
+        (_, true) => trial::WOULD_LEAVE,
         _ => {
             let line = vfio_grub::Entry {
                 id: entry.id.clone(),
@@ -181,11 +181,7 @@ fn try_once(
             return trial::plan(draft, machine, &line, entry);
         }
     };
-    let help = [
-        "`deploy-vfio undo --all` first, then all of it in one operation",
-        "`static grub` without `--trial`",
-    ];
-    Err(Usage::refused(format!("nothing can be tried here: {why}"), &help).into())
+    Err(trial::untried(why, "static grub"))
 }
 
 /// The words that say what is deployed: what proved itself is on trial no longer.

@@ -193,13 +193,8 @@ fn try_once(
         return Err(Usage::new("`--trial` needs an entry to try, not the normal one", &help).into());
     };
     let now = Draft::new(draft.root());
-    if vfio_grub::entries(&now)?.0.is_empty() && !vfio_grub::parameters(&now)?.is_empty() {
-        let what = "nothing can be tried here: what is deployed for the normal entry would leave it meanwhile";
-        let help = [
-            "`deploy-vfio undo --all` first, then all of it in one operation",
-            "`multiboot` without `--trial`",
-        ];
-        return Err(Usage::refused(what, &help).into());
+    if trial::is_of_normal_entry(&now)? {
+        return Err(trial::untried(trial::WOULD_LEAVE, "multiboot"));
     }
     let (_, before) = vfio_grub::entries(draft)?;
     let before = before.filter(|id| line(id).is_some());

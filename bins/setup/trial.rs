@@ -50,12 +50,14 @@ pub struct Trial {
     variables: Option<String>,
 }
 
+/// The way out where what the trial's file says cannot be carried out.
+const WAY_OUT: [&str; 1] = ["`deploy-vfio trial off` ends the trial; the entries stay"];
+
 impl Trial {
     /// What is on trial, as `draft` will have it; `None` when nothing is.
     fn read(draft: &Draft<'_>) -> Result<Option<Self>, Failure> {
         let Some(text) = draft.text(TRIAL)? else { return Ok(None) };
-        let help = ["`deploy-vfio trial off` ends the trial; the entries stay"];
-        let wrong = |what: String| Usage::refused(format!("/{TRIAL}: {what}"), &help);
+        let wrong = |what: String| Usage::refused(format!("/{TRIAL}: {what}"), &WAY_OUT);
         let trial: Self = toml::from_str(&text).map_err(|error| wrong(error.message().into()))?;
         if trial.format != FORMAT {
             return Err(wrong(format!("it has format {}, not {FORMAT}", trial.format)).into());
@@ -203,13 +205,28 @@ pub fn confirm(cx: &Context) -> Result<(), Failure> {
             if entries.iter().all(|entry| entry.id != about.entry) {
                 let what =
                     format!("/{TRIAL} names `{}`, and the menu has no such entry", about.entry);
-                let help = ["`deploy-vfio trial off` ends the trial; the entries stay"];
-                return Err(Usage::refused(what, &help).into());
+                return Err(Usage::refused(what, &WAY_OUT).into());
             }
             vfio_grub::set_entries(&mut draft, &entries, Some(&about.entry))?;
         }
     }
     finish(cx, draft, &cx.machine()?)
+}
+
+/// Whether parameters of ours are in the normal entry.
+pub(crate) fn is_of_normal_entry(draft: &Draft<'_>) -> Result<bool, Failure> {
+    Ok(vfio_grub::entries(draft)?.0.is_empty() && !vfio_grub::parameters(draft)?.is_empty())
+}
+
+/// Why nothing can be tried over those: a trial leaves the default as it is.
+pub(crate) const WOULD_LEAVE: &str =
+    "what is deployed for the normal entry would leave it meanwhile";
+
+/// The refusal to try what `command` sets up.
+pub(crate) fn untried(why: &str, command: &str) -> Failure {
+    let without = format!("`{command}` without `--trial`");
+    let help = ["`deploy-vfio undo --all` first, then all of it in one operation", &*without];
+    Usage::refused(format!("nothing can be tried here: {why}"), &help).into()
 }
 
 /// Takes the trial away; the default stays as it is.

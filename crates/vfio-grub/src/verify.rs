@@ -197,18 +197,18 @@ fn lacks_vfio(entry: &MenuEntry, kernels: &Kernels) -> bool {
 fn check_bootable(root: &Root, entry: &MenuEntry, faults: &mut Vec<String>) -> Result<()> {
     let name = entry.name();
     if entry.initrds.is_empty() {
-        faults.push(format!("entry `{}` loads no initial RAM file system", name));
+        faults.push(format!("entry `{name}` loads no initial RAM file system"));
     }
     for path in entry.initrds.iter().chain([&entry.kernel]) {
         // GRUB's path starts at the file system that holds /boot, which we cannot know here:
         // the file's name is enough, kernels lie in /boot itself.
         let file = format!("boot/{}", path.rsplit('/').next().unwrap_or_default());
         if root.size(&file)?.is_none_or(|size| size == 0) {
-            faults.push(format!("entry `{}` needs /{file}, which is missing or empty", name));
+            faults.push(format!("entry `{name}` needs /{file}, which is missing or empty"));
         }
     }
     let Some(device) = entry.arguments.value("root") else {
-        faults.push(format!("entry `{}` names no root", name));
+        faults.push(format!("entry `{name}` names no root"));
         return Ok(());
     };
     let links = [("UUID=", "by-uuid"), ("PARTUUID=", "by-partuuid"), ("LABEL=", "by-label")];
