@@ -23,9 +23,6 @@ const COPIED: [&str; 4] =
 const MENU: Step = Run(Words("multiboot last"));
 const TRIAL: Step = Run(Words("multiboot last --trial"));
 
-/// Several operations, one after the other.
-pub const UNDO_ALL: Verb = Words("undo --all");
-
 /// The scenarios.
 pub const ALL: &[Scenario] = &[
     command("multiboot", &[], "multiboot last --parse all"),
@@ -50,7 +47,7 @@ pub const ALL: &[Scenario] = &[
     command("guest", &[MENU], "guest win10 --define"),
     command("line", &[], "--parse vga --hugepages 2M 512 --cpu --multiboot last --zram-swap 1/4"),
     Scenario {
-        verb: UNDO_ALL,
+        verb: Verb::UndoAll,
         ..command("undo-all", &[MENU, Run(Words("cpu")), Run(Words("zram-swap"))], "")
     },
     command("install", &[], "install"),

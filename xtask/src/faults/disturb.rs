@@ -51,7 +51,7 @@ pub fn list(stage: &Stage, scope: Scope) -> Vec<String> {
             }
         }
         // An undo after this one would take back what was done before.
-        let once = stage.scenario.verb.is_fresh();
+        let once = !matches!(stage.scenario.verb, Verb::Undo | Verb::UndoKeep);
         if once && (!scope.quick || n % 12 == 0) {
             cases.push(format!("{n}/rival"));
         }
@@ -99,7 +99,7 @@ fn signalled(
     let told = || format!("exit {code}: {}", ran.output.trim());
     match code {
         _ if code == stage.code => ensure!(found.new, "done, and yet not: {}", told()),
-        130 | 143 | 1 => ensure!(found.undone(), "ended, and yet done: {}", told()),
+        130 | 143 | 1 => ensure!(found.old, "ended, and yet done: {}", told()),
         _ => bail!("{}", told()),
     }
     ensure!(!ran.output.contains("panicked at"), "{}", told());
@@ -131,7 +131,7 @@ fn rival((bench, stage, desk): (&Bench, &Stage, &Desk), n: usize) -> Result<()> 
     ensure!(!held || !did_it, "two at once: {}", told());
     let found = stage.ends.end(&tree::read(&desk.root, false)?)?;
     let one_did = [ran.exit, other.exit].contains(&Exit::Code(stage.code));
-    ensure!(found.new == one_did || found.undone(), "{}", told());
+    ensure!(found.new == one_did || found.old, "{}", told());
     ensure!(one_did, "neither did it: {}", told());
     nothing_to_recover((bench, stage, desk))
 }

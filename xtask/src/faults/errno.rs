@@ -94,7 +94,7 @@ pub fn run((bench, stage, desk): (&Bench, &Stage, &Desk), name: &str) -> Result<
             let found = stage.ends.end(&now).map_err(|error| {
                 error.context(format!("exit {code} after {hit} at {n}: {said}"))
             })?;
-            ensure!(found.undone(), "exit {code}, but the tree is changed: {said}");
+            ensure!(found.old, "exit {code}, but the tree is changed: {said}");
         }
         exit => bail!("{exit:?}"),
     }

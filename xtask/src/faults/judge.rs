@@ -14,8 +14,6 @@ pub struct Ends {
     pub new: Tree,
     /// Files the operation writes anew: their time is that of the run.
     pub dated: BTreeSet<PathBuf>,
-    /// Where it may end as well: after some of several operations, each of them whole.
-    pub between: Vec<Tree>,
 }
 
 /// Which of the two a tree is; both when the operation changes nothing.
@@ -23,14 +21,6 @@ pub struct Ends {
 pub struct Found {
     pub old: bool,
     pub new: bool,
-    pub between: bool,
-}
-
-impl Found {
-    /// Whether it is not done, or not all of it.
-    pub fn undone(self) -> bool {
-        self.old || self.between
-    }
 }
 
 impl Ends {
@@ -40,7 +30,7 @@ impl Ends {
         let changed = |path: &&PathBuf| old.get(*path) != new.get(*path);
         let dated = |path: &&PathBuf| changed(path) && (fresh || path.starts_with("boot"));
         let dated = new.keys().filter(dated).cloned().collect();
-        Self { old, new, dated, between: Vec::new() }
+        Self { old, new, dated }
     }
 
     /// Every path that is in either.
@@ -76,8 +66,7 @@ impl Ends {
     pub fn whole_but(&self, now: &Tree, but: &[&Path]) -> Result<()> {
         for path in self.paths().into_iter().filter(|path| !but.contains(&path.as_path())) {
             let node = now.get(path);
-            let between = self.between.iter().any(|tree| tree.get(path) == node);
-            let fits = self.is_old(path, node) || self.is_new(path, node) || between;
+            let fits = self.is_old(path, node) || self.is_new(path, node);
             // Directories come before their modes; what is in them is judged by itself.
             let making = matches!(node, Some(Node::Dir { .. })) && !self.old.contains_key(path);
             if !fits && !making {
@@ -108,14 +97,12 @@ impl Ends {
         let judged = || all.iter().filter(|path| !but.contains(&path.as_path()));
         let off_old = judged().find(|path| !self.is_old(path, now.get(**path)));
         let off_new = judged().find(|path| !self.is_new(path, now.get(**path)));
-        let is = |tree: &Tree| judged().all(|path| tree.get(*path) == now.get(*path));
-        let between = self.between.iter().any(is);
-        if let (Some(one), Some(two), false) = (off_old, off_new, between) {
+        if let (Some(one), Some(two)) = (off_old, off_new) {
             let (one_now, two_now) = (show(now.get(*one)), show(now.get(*two)));
             let (one, two) = (one.display(), two.display());
             bail!("neither before (/{one}: {one_now}) nor after (/{two}: {two_now})");
         }
-        Ok(Found { old: off_old.is_none(), new: off_new.is_none(), between })
+        Ok(Found { old: off_old.is_none(), new: off_new.is_none() })
     }
 }
 

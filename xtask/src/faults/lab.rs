@@ -158,26 +158,12 @@ impl Bench {
         let ran = self.trace(scenario, scenario.verb, &desk, &mut list)?;
         let Exit::Code(code @ (0 | 4)) = ran.exit else { bail!("{:?}: {}", ran.exit, ran.output) };
         let new = tree::read(&desk.root, false)?;
-        let mut ends = Ends::new(old, new, scenario.verb.is_fresh());
-        if scenario.verb == commands::UNDO_ALL {
-            ends.between = self.undone(scenario, &template, &desk)?;
-        }
+        let ends = Ends::new(old, new, scenario.verb.is_fresh());
         if code == 0 && ends.targets().is_empty() {
             bail!("nothing changed: {}", ran.output);
         }
         let record = power::record(self, scenario, &template, code)?;
         Ok(Stage { scenario, template, ends, code, calls, record })
-    }
-
-    /// The tree after each undo but the last.
-    fn undone(&self, scenario: &Scenario, template: &Path, desk: &Desk) -> Result<Vec<tree::Tree>> {
-        tree::copy(template, &desk.root)?;
-        let mut between = Vec::new();
-        for _ in 1..scenario.before.len() {
-            done(&self.run_in(scenario, Verb::Undo, &desk.root)?, 0)?;
-            between.push(tree::read(&desk.root, false)?);
-        }
-        Ok(between)
     }
 
     fn lay_out(&self, scenario: &Scenario, root: &Path) -> Result<()> {

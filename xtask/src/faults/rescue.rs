@@ -8,8 +8,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::commands;
 use super::lab::{Bench, Desk, Stage, done};
+use super::scenario::Verb;
 use super::special::same;
 use super::tree::{self, Node, Tree};
 
@@ -37,7 +37,7 @@ pub fn run((bench, stage, desk): (&Bench, &Stage, &Desk), way: &str) -> Result<(
     let found = stage.ends.end(&tree::read(&desk.root, false)?)?;
     ensure!(found.new && !found.old, "nothing was deployed");
     match shell.split_first() {
-        None => done(&bench.run(stage.scenario, commands::UNDO_ALL, desk)?, 0)?,
+        None => done(&bench.run(stage.scenario, Verb::UndoAll, desk)?, 0)?,
         Some((program, words)) => {
             let mut command = Command::new(program);
             command.args(words).arg(desk.root.join(tree::STATE).join("rescue.sh")).arg(&desk.root);

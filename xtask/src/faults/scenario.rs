@@ -27,7 +27,8 @@ impl Scenario {
 
     /// Whether it is a command of ours on a described machine, and not a draft on a small tree.
     pub fn is_command(&self) -> bool {
-        matches!(self.verb, Verb::Words(_))
+        let first = self.before.first().map_or(Run(self.verb), |step| *step);
+        matches!(first, Run(Verb::Words(_)))
     }
 
     /// Whether programs of the tree rebuild initramfs and boot menu.
@@ -54,12 +55,12 @@ pub enum Verb {
 impl Verb {
     /// Whether the same again finds nothing to do, or does it once more on a tree that is as before.
     pub fn repeats(self) -> bool {
-        matches!(self, Self::Apply(_) | Self::Words(_))
+        self == Self::UndoAll || (self.is_fresh() && self != Self::Redo)
     }
 
     /// Whether it writes files with the time of the run.
     pub fn is_fresh(self) -> bool {
-        self == Self::Redo || self.repeats()
+        matches!(self, Self::Apply(_) | Self::Redo | Self::Words(_))
     }
 }
 
