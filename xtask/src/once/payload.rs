@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::vm::host;
 
@@ -32,7 +32,7 @@ impl Payload {
     pub fn make(dir: &Path) -> Result<Self> {
         let packages = packages()?;
         let busybox = packages.join("busybox");
-        let kernel = only(&packages, "vmlinuz-")?;
+        let kernel = host::only(&packages, "vmlinuz-")?;
         let name = kernel.file_name().unwrap_or_default().to_string_lossy();
         let version = name.trim_start_matches("vmlinuz-").to_owned();
         let payload =
@@ -96,7 +96,7 @@ fn fill(work: &Path, made: &Path) -> Result<()> {
     let image = about.lines().find_map(|line| line.trim().strip_prefix("Depends: linux-image-"));
     let image = image.with_context(|| format!("apt knows no {KERNEL}"))?;
     let image = unpack(work, &format!("linux-image-{image}"))?;
-    let kernel = only(&image.join("boot"), "vmlinuz-")?;
+    let kernel = host::only(&image.join("boot"), "vmlinuz-")?;
     fs::rename(&kernel, made.join(kernel.file_name().unwrap_or_default()))?;
 
     let busybox = unpack(work, BUSYBOX)?;
@@ -110,20 +110,7 @@ fn fill(work: &Path, made: &Path) -> Result<()> {
 fn unpack(work: &Path, package: &str) -> Result<PathBuf> {
     host::run(host::command("apt-get").args(["-q", "download", package]).current_dir(work))?;
     let to = work.join(package);
-    let archive = only(work, &format!("{package}_"))?;
+    let archive = host::only(work, &format!("{package}_"))?;
     host::run(host::command("dpkg").arg("-x").arg(archive).arg(&to))?;
     Ok(to)
-}
-
-/// The file in `dir` whose name begins so.
-fn only(dir: &Path, prefix: &str) -> Result<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(prefix) {
-            found.push(entry.path());
-        }
-    }
-    ensure!(found.len() == 1, "one {prefix}* expected in {}", dir.display());
-    found.pop().context("no file")
 }

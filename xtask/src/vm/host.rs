@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// Program, and the Debian package it comes from.
 const TOOLS: &[(&str, &str)] = &[
@@ -22,6 +22,19 @@ const FIRMWARE: &[(&str, &str)] = &[
     ("/usr/share/seabios/vgabios-stdvga.bin", "seabios"),
     ("/usr/lib/ipxe/qemu/efi-e1000e.rom", "ipxe-qemu"),
 ];
+
+/// The file in `dir` whose name begins so; there must be one.
+pub fn only(dir: &Path, prefix: &str) -> Result<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            found.push(entry.path());
+        }
+    }
+    ensure!(found.len() == 1, "one {prefix}* expected in {}", dir.display());
+    found.pop().context("no file")
+}
 
 /// Fails with the packages to install when something is missing.
 pub fn check() -> Result<()> {

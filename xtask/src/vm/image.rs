@@ -8,10 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use super::disk::Disk;
 use super::guest::Guest;
+use super::host;
 use super::qemu::Direct;
 use super::recipe;
 use super::topology::Machine;
@@ -67,7 +68,8 @@ fn build(release: &str, work: &Path) -> Result<()> {
 /// Boots the kernel directly, once, and lets the guest install GRUB and make its own initrd.
 fn install_boot_loader(work: &Path, root: &Path, disk: Disk) -> Result<()> {
     let cmdline = format!("root=UUID={} ro quiet {}", recipe::UUID, recipe::CMDLINE);
-    let (kernel, initrd) = (newest(root, "vmlinuz-")?, newest(root, "initrd.img-")?);
+    let boot = root.join("boot");
+    let (kernel, initrd) = (host::only(&boot, "vmlinuz-")?, host::only(&boot, "initrd.img-")?);
     let direct = Direct { kernel: &kernel, initrd: &initrd, cmdline: &cmdline };
     let transcript = Transcript::create(work, "image", false)?;
     let mut guest = Guest::boot(&Machine::a(), disk, transcript, Some(&direct))?;
@@ -76,16 +78,4 @@ fn install_boot_loader(work: &Path, root: &Path, disk: Disk) -> Result<()> {
     guest.ok("update-grub")?;
     guest.power_off()?;
     Ok(())
-}
-
-fn newest(root: &Path, prefix: &str) -> Result<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(root.join("boot"))? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(prefix) {
-            found.push(entry.path());
-        }
-    }
-    ensure!(found.len() == 1, "one {prefix}* expected in {}/boot", root.display());
-    found.pop().context("no kernel")
 }
