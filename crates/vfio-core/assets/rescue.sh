@@ -18,6 +18,11 @@
 set -u
 umask 022
 unset CDPATH
+tab=$(printf '\t')
+newline='
+'
+# Lists are text of lines: here-documents may need a file, and there may be no place for one.
+IFS=$newline
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 
@@ -43,22 +48,40 @@ if [ ! -d "$state/tx" ]; then
 	exit 2
 fi
 
-# The numbers of the operations in force, the newest first.
-in_force() {
-	newest_first=
-	for operation in "$state"/tx/[0-9]*; do
-		[ -d "$operation" ] && newest_first="${operation##*/} $newest_first"
-	done
-	for number in $newest_first; do
-		case $(tail -n 1 "$state/tx/$number/journal" 2>/dev/null) in
-		*'"state":"undone"'* | *'"state":"rolled-back"'*) ;;
-		*) echo "$number" ;;
+# The numbers of all operations, the newest first. A record that was set aside has more than a number.
+newest_first=
+for operation in "$state"/tx/[0-9]*; do
+	number=${operation##*/}
+	case $number in *[!0-9]*) continue ;; esac
+	[ -d "$operation" ] && newest_first=$number$newline$newest_first
+done
+
+# Sets `todo` to what there is to do about operation $1: take, sweep (its files are back, but it was
+# interrupted before what lies beside them was gone), or nothing.
+with=,
+look_at() {
+	last=$(tail -n 1 "$state/tx/$1/journal" 2>/dev/null)
+	todo=take
+	case $last in
+	*'"state":"undone"'*'"clean":true'* | *'"state":"rolled-back"'*'"clean":true'*) todo= ;;
+	*'"state":"undone"'* | *'"state":"rolled-back"'*)
+		todo=sweep
+		# The same undo took back older ones, whose journals may not say so yet.
+		case $last in
+		*'"with":['*)
+			last=${last#*'"with":['}
+			with=$with${last%%]*},
+			;;
 		esac
-	done
+		;;
+	*) case $with in *,"${1#"${1%%[!0]*}"}",*) todo=sweep ;; esac ;;
+	esac
 }
 
 if [ -n "$list" ]; then
-	for number in $(in_force); do
+	for number in $newest_first; do
+		look_at "$number"
+		[ "$todo" = take ] || continue
 		title=$(sed -n 's/^  "title": "\(.*\)",$/\1/p' "$state/tx/$number/plan.json")
 		printf 'operation %s: %s\n' "$number" "$title"
 	done
@@ -73,7 +96,8 @@ if command -v flock >/dev/null && [ -f "$state/lock" ]; then
 fi
 left=0
 restored=0
-edited=
+# Files that are in no state we know: a line each, with what is to be said.
+amiss=
 
 say() {
 	printf '%s\n' "rescue: $*"
@@ -84,62 +108,63 @@ leave() {
 	say "$*"
 }
 
-# Prints the steps of a plan, a field a line: number, target, and of each side its kind (absent, link,
-# file, unkept), the link's target or the sum, mode, uid, gid, seconds, nanoseconds, attributes.
-# The plan is JSON that we wrote ourselves: one member a line.
-steps() {
-	awk '
-	function value(line, i, c, out) {
-		sub(/^[^:]*: /, "", line); sub(/,$/, "", line)
-		if (line !~ /^"/) return line
-		line = substr(line, 2, length(line) - 2)
+# Prints the steps of the plan $2, a field a line: number, target; of the side before its kind (absent,
+# link, file, unkept; odd where something has control characters), the link's target or the sum, mode and
+# owner, time, attributes; of the side after the first three of those. Or, where $1 is make, the directories
+# that it made, the deepest first. The plan is JSON that we wrote ourselves: one member a line.
+read_plan() {
+	awk -v asked="$1" '
+	function text(line, i, c, out, raw) {
+		raw = line
 		out = ""
 		while ((i = index(line, "\\")) > 0) {
 			c = substr(line, i + 1, 1)
-			if (c != "\"" && c != "\\") return "?"
+			if (c != "\"" && c != "\\") { odd = 1; return raw }
 			out = out substr(line, 1, i - 1) c
 			line = substr(line, i + 2)
 		}
 		return out line
 	}
-	function side(name) {
-		return kind[name] "\n" what[name] "\n" mode[name] "\n" uid[name] "\n" gid[name] "\n" \
-			seconds[name] "\n" rest[name] "\n" (attributes[name] == "" ? "-" : attributes[name])
+	function value(line) {
+		sub(/^[^:]*: /, "", line); sub(/,$/, "", line)
+		return line ~ /^"/ ? text(substr(line, 2, length(line) - 2)) : line
 	}
-	/^  "steps": \[/ { inside = 1; number = 0; next }
-	/^  \]/ { inside = 0 }
+	function side(name) { return kind[name] "\n" what[name] "\n" mode[name] " " uid[name] ":" gid[name] }
+	/^  "steps": \[$/ { inside = 1; number = 0; next }
+	/^  "make": \[$/ { making = 1; next }
+	/^  \]/ { inside = making = 0 }
+	making { odd = 0; sub(/^ *"/, ""); sub(/",?$/, ""); dir = text($0); if (!odd) made[dirs++] = dir }
 	!inside { next }
-	/^    \{/ { split("", kind); split("", attributes) }
+	/^    \{/ { split("", kind); attributes = ""; odd = 0 }
 	/^      "target": / { target = value($0) }
 	/^      "(pre|post)": / {
 		now = $0; sub(/^ *"/, "", now); sub(/".*/, "", now)
 		kind[now] = "absent"; what[now] = mode[now] = uid[now] = gid[now] = "-"
-		seconds[now] = rest[now] = "-"
+		time[now] = "-"
 	}
 	/^        "link": / { kind[now] = "link" }
 	/^        "file": / { kind[now] = "file" }
 	/^          "(to|sha256)": / { what[now] = value($0) }
-	/^          "mode": / { mode[now] = value($0) }
+	/^          "mode": / { mode[now] = value($0); sub(/^00?0?/, "", mode[now]) }
 	/^          "uid": / { uid[now] = value($0) }
 	/^          "gid": / { gid[now] = value($0) }
 	/^          "unkept": true/ { kind[now] = "unkept" }
 	/^          "mtime": \[/ { times = 1; next }
 	/^          "xattrs": \{$/ { named = 1; next }
 	/^          []}]/ { times = named = 0 }
-	times { t = $0; gsub(/[ ,]/, "", t); if (seconds[now] == "-") seconds[now] = t; else rest[now] = t }
-	named { a = $0; gsub(/[ ",]/, "", a); sub(/:/, "=0x", a); attributes[now] = attributes[now] a " " }
-	/^    \}/ { printf "%04d\n%s\n%s\n%s\n", number++, target, side("pre"), side("post") }
-	' "$1"
-}
-
-# The directories that an operation made, the deepest first.
-made() {
-	awk '
-	/^  "make": \[/ { inside = 1; next }
-	/^  \]/ { inside = 0 }
-	inside { sub(/^ *"/, ""); sub(/",?$/, ""); if ($0 !~ /\\/) list[n++] = $0 }
-	END { while (n--) print list[n] }
-	' "$1"
+	times { t = $0; gsub(/[ ,]/, "", t); time[now] = time[now] == "-" ? t : time[now] sprintf(".%09d", t) }
+	named && now == "pre" {
+		a = $0; sub(/^ *"/, "", a); sub(/",?$/, "", a)
+		match(a, /": "[0-9a-f]*$/)
+		attributes = attributes text(substr(a, 1, RSTART - 1)) "=0x" substr(a, RSTART + 4) "\t"
+	}
+	/^    \}/ && asked == "steps" {
+		if (odd) kind["pre"] = "odd"
+		printf "%04d\n%s\n%s\n%s\n", number++, target, side("pre"), time["pre"]
+		printf "%s\n%s\n", attributes == "" ? "-" : attributes, side("post")
+	}
+	END { while (asked == "make" && dirs--) print made[dirs] }
+	' "$2"
 }
 
 # Whether no directory on the way to $1 is a link, which could lead out of the system.
@@ -161,12 +186,16 @@ sum() {
 	sha256sum | cut -c1-64
 }
 
-# Whether the file $1 is what a side says: its kind, the link's target or the file's sum.
+# Whether the file $1 is what a side says: its kind, the link's target or the file's sum, and, where it is
+# given, the file's mode and owner.
 is() {
 	case $2 in
 	absent) [ ! -e "$1" ] && [ ! -L "$1" ] ;;
 	link) [ -L "$1" ] && [ "$(readlink "$1")" = "$3" ] ;;
-	file | unkept) [ -f "$1" ] && [ ! -L "$1" ] && [ "$(sum <"$1")" = "$3" ] ;;
+	file | unkept)
+		[ -f "$1" ] && [ ! -L "$1" ] && [ "$(sum <"$1")" = "$3" ] &&
+			{ [ -z "${4-}" ] || [ "$(stat -c '%a %u:%g' "$1")" = "$4" ]; }
+		;;
 	*) false ;;
 	esac
 }
@@ -176,6 +205,19 @@ intact() {
 	[ -f "$1" ] && [ "sha256 $(sed '$d' "$1" | sum)" = "$(tail -n 1 "$1")" ]
 }
 
+# Gives the file $1 the attributes before, where $2 is set; `lacking` are those that it has not then.
+attributes() {
+	lacking=
+	[ "$pre_attributes" != - ] || return 0
+	set -f
+	for attribute in $(printf '%s' "$pre_attributes" | tr '\t' '\n'); do
+		[ "${2-}" != set ] || setfattr -n "${attribute%=*}" -v "${attribute##*=}" "$1" 2>/dev/null
+		found=$(getfattr --absolute-names -e hex -n "${attribute%=*}" "$1" 2>/dev/null | sed -n 2p)
+		[ "${found##*=}" = "${attribute##*=}" ] || lacking="$lacking ${attribute%=*}"
+	done
+	set +f
+}
+
 # Puts the kept bytes $1 at $2, complete before it has the name.
 put() {
 	new=$2.dv-rescue~
@@ -183,61 +225,49 @@ put() {
 		say "the copy of /$target that the journal keeps is damaged or gone"
 		return 1
 	fi
-	rm -f "$new" && cp "$1" "$new" && chown "$pre_uid:$pre_gid" "$new" || return 1
-	if [ "$pre_attributes" != - ]; then
-		for attribute in $pre_attributes; do
-			setfattr -n "${attribute%%=*}" -v "${attribute#*=}" "$new" 2>/dev/null ||
-				say "/$target: its attribute ${attribute%%=*} could not be set"
-		done
-	fi
-	chmod "$pre_mode" "$new" || return 1
-	if [ "$pre_seconds" != - ]; then
-		nine=$(printf '%09d' "$pre_rest")
-		touch -d "@$pre_seconds.$nine" "$new" 2>/dev/null || touch -d "@$pre_seconds" "$new" || return 1
+	rm -f "$new" && cp "$1" "$new" && chown "${pre_rights#* }" "$new" || return 1
+	# Without one it is better than the file that is there, and named.
+	attributes "$new" set
+	chmod "${pre_rights% *}" "$new" || return 1
+	if [ "$pre_time" != - ]; then
+		touch -d "@$pre_time" "$new" 2>/dev/null || touch -d "@${pre_time%.*}" "$new" || return 1
 	fi
 	sync
+	# Behind a link there may be a directory, into which it would go.
+	if [ -L "$2" ]; then rm -f "$2" || return 1; fi
 	mv -f "$new" "$2"
 }
 
 take_back() {
-	live=$root/$target
-	before=$record/pre/$number
-	if [ "$target" = '?' ] || ! plain_way "$target"; then
-		leave "/$target has a name or a way there that this script does not follow"
-		return
+	if ! is "$live" "$pre_kind" "$pre_what" "$pre_rights"; then
+		if ! is "$live" "$post_kind" "$post_what" "$post_rights"; then
+			# An earlier operation may know it as it is.
+			settle "was changed since, and stays"
+			return
+		fi
+		mkdir -p "${live%/*}" || {
+			leave "/$target could not be put back"
+			return
+		}
+		case $pre_kind in
+		absent) rm -f "$live" ;;
+		link) rm -f "$live" && ln -s -- "$pre_what" "$live" ;;
+		*) put "$record/pre/$number" "$live" ;;
+		esac || {
+			leave "/$target could not be put back"
+			return
+		}
+		restored=$((restored + 1))
+		say "/$target is as before"
 	fi
-	if is "$live" "$pre_kind" "$pre_what"; then
-		settle
-		return
-	fi
-	if ! is "$live" "$post_kind" "$post_what"; then
-		# An earlier operation may know it as it is.
-		settle
-		edited="$edited$target
-"
-		return
-	fi
-	mkdir -p "${live%/*}" || {
-		leave "/$target could not be put back"
-		return
-	}
-	case $pre_kind in
-	absent) rm -f "$live" ;;
-	link) rm -f "$live" && ln -s "$pre_what" "$live" ;;
-	*) put "$before" "$live" ;;
-	esac || {
-		leave "/$target could not be put back"
-		return
-	}
 	settle
-	restored=$((restored + 1))
-	say "/$target is as before"
+	attributes "$live"
+	[ -z "$lacking" ] || settle "lacks attributes:$lacking (setfattr sets them, getfattr tells)"
 }
 
 # Removes what an operation that was interrupted left beside the target: a file that it was writing, and one
 # that is as before or after it. Anything else there may be somebody's edit, and stays.
 sweep() {
-	plain_way "$target" || return
 	beside=${live%/*}
 	name=${live##*/}
 	case $target in
@@ -246,45 +276,55 @@ sweep() {
 		beside=${beside%/*}
 		;;
 	esac
-	rm -f "$beside/.$name.dv-"[0-9]*.new~
+	rm -f "$live.dv-rescue~" "$beside/.$name.dv-"[0-9]*.new~
 	for work in "$beside/.$name.dv-"[0-9]*.swp~; do
-		if is "$work" "$pre_kind" "$pre_what" || is "$work" "$post_kind" "$post_what"; then
+		if is "$work" "$pre_kind" "$pre_what" "$pre_rights" ||
+			is "$work" "$post_kind" "$post_what" "$post_rights"; then
 			rm -f "$work"
 		fi
 	done
 }
 
-# Takes the target from the list of those that are in no state we know.
+# Takes the target from the list of those that are amiss; with words, it is there with them.
 settle() {
 	others=
-	while IFS= read -r other; do
-		[ -n "$other" ] && [ "$other" != "$target" ] && others="$others$other
-"
-	done <<-END
-		$edited
-	END
-	edited=$others
+	set -f
+	for other in $amiss; do
+		[ "${other%%"$tab"*}" = "$target" ] || others=$others$other$newline
+	done
+	set +f
+	amiss=$others${1+$target$tab$1$newline}
 }
 
 take_back_plan() {
 	record=${1%/plan.json}
-	# Not in a pipe: the counts would be lost.
-	steps "$1" >"$state/.rescue~"
-	while IFS= read -r number; do
-		IFS= read -r target
-		IFS= read -r pre_kind && IFS= read -r pre_what && IFS= read -r pre_mode
-		IFS= read -r pre_uid && IFS= read -r pre_gid && IFS= read -r pre_seconds
-		IFS= read -r pre_rest && IFS= read -r pre_attributes
-		IFS= read -r post_kind && IFS= read -r post_what
-		for _ in mode uid gid seconds rest attributes; do IFS= read -r _; done
-		take_back </dev/null
-		sweep </dev/null
-	done <"$state/.rescue~"
-	made "$1" >"$state/.rescue~"
-	while IFS= read -r dir; do
+	if ! steps=$(read_plan steps "$1") || ! made=$(read_plan make "$1"); then
+		leave "$1 could not be read: nothing of it is taken back"
+		return
+	fi
+	set -f
+	# shellcheck disable=SC2086 # A field each.
+	set -- $steps
+	set +f
+	while [ $# -gt 0 ]; do
+		number=$1 target=$2 pre_kind=$3 pre_what=$4 pre_rights=$5 pre_time=$6 pre_attributes=$7
+		post_kind=$8 post_what=$9
+		shift 9
+		post_rights=$1
+		shift
+		live=$root/$target
+		if [ "$pre_kind" = odd ] || ! plain_way "$target"; then
+			leave "/$target has a name or a way there that this script does not follow"
+			continue
+		fi
+		[ "$todo" = sweep ] || take_back
+		sweep
+	done
+	set -f
+	for dir in $made; do
 		plain_way "$dir/x" && rmdir "$root/$dir" 2>/dev/null
-	done <"$state/.rescue~"
-	rm -f "$state/.rescue~"
+	done
+	set +f
 }
 
 # Runs a program of the system in it.
@@ -296,7 +336,7 @@ within() {
 	mounted=
 	trap 'unmount; exit 130' HUP INT TERM
 	for dir in dev dev/pts proc sys run; do
-		[ -d "$root/$dir" ] && mount -o bind "/$dir" "$root/$dir" && mounted="$dir $mounted"
+		[ -d "$root/$dir" ] && mount -o bind "/$dir" "$root/$dir" && mounted=$dir$newline$mounted
 	done
 	chroot "$root" "$@"
 	status=$?
@@ -338,10 +378,18 @@ rebuild_all() {
 	return $failed
 }
 
-for number in $(in_force); do
+# What a run of this script that was killed left.
+find "$root/etc" "$root/usr/local" "$root/usr/lib/dracut" -name '?*.dv-rescue~' -type f -exec rm -f {} \; \
+	2>/dev/null
+for number in $newest_first; do
+	look_at "$number"
+	[ -n "$todo" ] || continue
 	operation=$state/tx/$number
 	say "operation $number"
-	for plan in "$operation"/redo-*/plan.json "$operation/plan.json"; do
+	set --
+	# What an undo displaced is in its own record.
+	[ "$todo" = take ] || set -- "$operation"/undo-*/plan.json
+	for plan in "$@" "$operation"/redo-*/plan.json "$operation/plan.json"; do
 		if intact "$plan"; then
 			take_back_plan "$plan"
 		elif [ -e "$plan" ] || [ "$plan" = "$operation/plan.json" ]; then
@@ -350,16 +398,16 @@ for number in $(in_force); do
 	done
 done
 sync
-while IFS= read -r target; do
-	[ -n "$target" ] && leave "/$target was changed since, and stays"
-done <<END
-$edited
-END
-while IFS= read -r work; do
-	[ -n "$work" ] && leave "${work#"$root"} was left there when deploy-vfio was interrupted, and stays"
-done <<END
-$(find "$root/etc" "$root/usr/local" "$root/usr/lib/dracut" -name '.?*.dv-[0-9]*.swp~' 2>/dev/null)
-END
+set -f
+for line in $amiss; do
+	leave "/${line%%"$tab"*} ${line#*"$tab"}"
+done
+works=$(find "$root/etc" "$root/usr/local" "$root/usr/lib/dracut" \
+	\( -name '.?*.dv-[0-9]*.swp~' -o -name '?*.dv-rescue~' \) 2>/dev/null)
+for work in $works; do
+	leave "${work#"$root"} was left there when deploy-vfio was interrupted, and stays"
+done
+set +f
 say "$restored files are as before, $left stay"
 [ "$restored" = 0 ] ||
 	say "the journal does not know of this: \`deploy-vfio undo --all --restore\` tells it, once that runs"

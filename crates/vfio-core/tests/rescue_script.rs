@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use sha2::{Digest, Sha256};
 use vfio_core::{
     Root,
     change::{self, Draft, Interrupt, NoRebuild, OnConflict, Settings, State},
@@ -89,6 +90,24 @@ fn rescue(shell: &[&str], dir: &Path) -> Output {
     command.arg(dir).arg("--no-rebuild").current_dir(dir).output().unwrap()
 }
 
+/// What the script says that there is to take back.
+fn list(shell: &[&str], dir: &Path) -> String {
+    let mut command = Command::new(shell[0]);
+    command.args(&shell[1..]).arg(dir.join("var/lib/deploy-vfio/rescue.sh")).arg(dir).arg("--list");
+    let output = command.output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{shell:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Takes the last line from the journal of an operation, which must hold `words`.
+fn forget(dir: &Path, id: u32, words: &str) {
+    let file = dir.join(format!("var/lib/deploy-vfio/tx/{id:06}/journal"));
+    let text = fs::read_to_string(&file).unwrap();
+    let at = text.trim_end().rfind('\n').unwrap() + 1;
+    assert!(text[at..].contains(words), "{text}");
+    fs::write(&file, &text[..at]).unwrap();
+}
+
 #[test]
 fn every_shell_takes_everything_back() {
     for shell in SHELLS.iter().filter(|shell| has(shell)) {
@@ -117,14 +136,7 @@ fn what_is_in_force_is_listed_and_nothing_changed() {
         let dir = machine();
         let root = Root::open(dir.path()).unwrap();
         deploy(&root);
-        let list = || {
-            let script = dir.path().join("var/lib/deploy-vfio/rescue.sh");
-            let mut command = Command::new(shell[0]);
-            command.args(&shell[1..]).arg(script).arg(dir.path()).arg("--list");
-            let output = command.output().unwrap();
-            assert!(output.status.success() && output.stderr.is_empty(), "{shell:?}: {output:?}");
-            String::from_utf8(output.stdout).unwrap()
-        };
+        let list = || list(shell, dir.path());
         let before = tree(dir.path());
         assert_eq!(list(), "operation 000002: two\noperation 000001: one\n", "{shell:?}");
         assert_eq!(tree(dir.path()), before, "{shell:?}");
@@ -255,5 +267,213 @@ fn what_is_no_system_is_refused() {
             command.args(&shell[1..]).arg(&script).args(words);
             assert_eq!(command.output().unwrap().status.code(), Some(2), "{shell:?} {words:?}");
         }
+    }
+}
+
+/// The state directory may be full, or read-only: the script writes nothing there.
+#[test]
+fn no_file_is_needed_for_notes() {
+    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+        let dir = machine();
+        let before = tree(dir.path());
+        deploy(&Root::open(dir.path()).unwrap());
+        let state = dir.path().join("var/lib/deploy-vfio");
+        // Not even root can write to these.
+        for path in ["rescue~", ".rescue~", ".rescue"] {
+            fs::create_dir(state.join(path)).unwrap();
+        }
+        let then = Tree::read(&state).unwrap();
+        let output = rescue(shell, dir.path());
+        assert_eq!(output.status.code(), Some(0), "{shell:?}: {output:?}");
+        assert!(output.stderr.is_empty(), "{shell:?}: {output:?}");
+        assert_eq!(tree(dir.path()), before, "{shell:?}: {output:?}");
+        assert_eq!(Tree::read(&state).unwrap(), then, "{shell:?}: {output:?}");
+    }
+}
+
+#[test]
+fn a_record_that_was_set_aside_is_in_force_no_more() {
+    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+        let dir = machine();
+        let before = tree(dir.path());
+        deploy(&Root::open(dir.path()).unwrap());
+        for name in ["000003.damaged", "000003.damaged-2"] {
+            fs::create_dir(dir.path().join("var/lib/deploy-vfio/tx").join(name)).unwrap();
+        }
+        let listed = list(shell, dir.path());
+        assert_eq!(listed, "operation 000002: two\noperation 000001: one\n", "{shell:?}");
+        let output = rescue(shell, dir.path());
+        assert_eq!(output.status.code(), Some(0), "{shell:?}: {output:?}");
+        assert_eq!(tree(dir.path()), before, "{shell:?}");
+    }
+}
+
+/// An undo was interrupted when its files were back: what lies beside them goes, and no more than that.
+#[test]
+fn what_an_undo_had_not_tidied_is_tidied() {
+    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+        for all in [false, true] {
+            let dir = machine();
+            let before = tree(dir.path());
+            let root = Root::open(dir.path()).unwrap();
+            deploy(&root);
+            let at = |name: &str| dir.path().join(name);
+            let (mut undone, mut in_force) = (before, "operation 000001: one\n");
+            if all {
+                fs::write(at("etc/default/grub"), "MINE\n").unwrap();
+                change::undo_all(&root, OnConflict::Keep, &settings()).unwrap();
+                (undone, in_force) = (tree(dir.path()), "");
+                // It had not come to the journal of the older one.
+                forget(dir.path(), 1, "\"clean\":true");
+            } else {
+                change::undo(&root, OnConflict::Stop, &settings()).unwrap();
+            }
+            forget(dir.path(), 2, "\"clean\":true");
+            fs::create_dir_all(at("etc/new/deep")).unwrap();
+            for (name, text) in [("two", "two\n"), ("link", ""), ("deep/.one", "one\n")] {
+                let (above, name) = name.split_once("/.").unwrap_or((".", name));
+                let work = at("etc/new").join(above).join(format!(".{name}.dv-000002.swp~"));
+                match text {
+                    "" => symlink("deep/one", work).unwrap(),
+                    text => fs::write(work, text).unwrap(),
+                }
+            }
+            assert_eq!(list(shell, dir.path()), in_force, "{shell:?} {all}");
+            let output = rescue(shell, dir.path());
+            assert_eq!(output.status.code(), Some(0), "{shell:?} {all}: {output:?}");
+            assert_eq!(tree(dir.path()), undone, "{shell:?} {all}: {output:?}");
+        }
+    }
+}
+
+/// Mode and owner are part of a file, whether its text is as after or as before.
+#[test]
+fn a_file_with_other_rights_stays_and_is_named() {
+    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+        for text in ["A=3\n", "A=1"] {
+            let dir = machine();
+            deploy(&Root::open(dir.path()).unwrap());
+            let file = dir.path().join("etc/default/grub");
+            fs::write(&file, text).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o4600)).unwrap();
+            let output = rescue(shell, dir.path());
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert_eq!(output.status.code(), Some(4), "{shell:?} {text:?}: {output:?}");
+            assert!(said.contains("/etc/default/grub was changed since, and stays"), "{said}");
+            assert!(said.contains(", 1 stay\n"), "{said}");
+            assert_eq!(fs::read_to_string(&file).unwrap(), text);
+            assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o4600);
+        }
+    }
+}
+
+#[test]
+fn links_to_odd_names_are_put_back_or_named() {
+    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+        let dir = machine();
+        let at = |name: &str| dir.path().join(name);
+        symlink("-f", at("etc/dash")).unwrap();
+        symlink("?", at("etc/mark")).unwrap();
+        symlink("a\tb", at("etc/tab")).unwrap();
+        symlink("a\nb", at("etc/break")).unwrap();
+        fs::create_dir(at("etc/folder")).unwrap();
+        fs::write(at("etc/file"), "text\n").unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let before = tree(dir.path());
+        let mut draft = Draft::new(&root);
+        for path in ["etc/dash", "etc/mark", "etc/tab", "etc/break"] {
+            draft.remove(path);
+        }
+        draft.symlink("etc/file", "folder");
+        change::apply(&root, &draft.finish("links").unwrap(), &settings()).unwrap();
+        let output = rescue(shell, dir.path());
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(4), "{shell:?}: {output:?}");
+        for path in ["/etc/tab", "/etc/break"] {
+            assert!(said.contains(&format!("{path} has a name or a way there")), "{said}");
+        }
+        assert!(said.contains("3 files are as before, 2 stay"), "{said}");
+        let now = tree(dir.path());
+        assert!(!now.0.contains_key("etc/tab") && !now.0.contains_key("etc/break"));
+        assert_eq!(now, before.without(&["etc/tab", "etc/break"]), "{shell:?}");
+    }
+}
+
+#[test]
+fn attributes_come_back_or_are_named() {
+    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+        let dir = machine();
+        let file = dir.path().join("etc/default/grub");
+        let name = "user.a:b =\\\"*c";
+        let held =
+            xattr::set(&file, name, b"\x00\xff").and_then(|()| xattr::set(&file, "user.none", b""));
+        let before = tree(dir.path());
+        let root = Root::open(dir.path()).unwrap();
+        let mut draft = Draft::new(&root);
+        draft.write("etc/default/grub", "A=2\n").unwrap();
+        change::apply(&root, &draft.finish("attributes").unwrap(), &settings()).unwrap();
+        if held.is_ok() && has(&["setfattr", "--version"]) {
+            let output = rescue(shell, dir.path());
+            assert_eq!(output.status.code(), Some(0), "{shell:?}: {output:?}");
+            assert_eq!(tree(dir.path()), before, "{shell:?}: {output:?}");
+            assert_eq!(xattr::get(&file, name).unwrap().unwrap(), b"\x00\xff", "{shell:?}");
+            xattr::remove(&file, name).unwrap();
+        }
+        // One that no file system takes.
+        let plan = dir.path().join("var/lib/deploy-vfio/tx/000001/plan.json");
+        let text = fs::read_to_string(&plan).unwrap();
+        let end = text.rfind("sha256 ").unwrap();
+        let more = "\"xattrs\": {\n            \"nonsense.x\": \"00\"";
+        let text = text[..end].replace("\"xattrs\": {}", &format!("{more}\n          }}"));
+        let text = text
+            .replace("\"xattrs\": {\n            \"user", &format!("{more},\n            \"user"));
+        let sum: String = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
+        fs::write(&plan, format!("{text}sha256 {sum}\n")).unwrap();
+        // The second time there is nothing to put back, and it lacks them still.
+        for _ in 0..2 {
+            let output = rescue(shell, dir.path());
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert_eq!(output.status.code(), Some(4), "{shell:?}: {output:?}");
+            assert!(said.contains("/etc/default/grub lacks attributes: nonsense.x"), "{said}");
+            assert_eq!(fs::read(&file).unwrap(), b"A=1", "{shell:?}");
+        }
+    }
+}
+
+/// What this script itself leaves when it is killed, beside files and links, in force or not.
+#[test]
+fn its_own_leftovers_go() {
+    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+        let dir = machine();
+        let before = tree(dir.path());
+        let root = Root::open(dir.path()).unwrap();
+        deploy(&root);
+        let leave = |path: &str| fs::write(dir.path().join(path), "hal").unwrap();
+        leave("usr/share/thing/real.dv-rescue~");
+        leave("etc/new/two.dv-rescue~");
+        leave("etc/default/grub.dv-rescue~");
+        let output = rescue(shell, dir.path());
+        assert_eq!(output.status.code(), Some(0), "{shell:?}: {output:?}");
+        assert_eq!(tree(dir.path()), before, "{shell:?}: {output:?}");
+        change::undo_all(&root, OnConflict::Restore, &settings()).unwrap();
+        leave("etc/default/grub.dv-rescue~");
+        let output = rescue(shell, dir.path());
+        assert_eq!(output.status.code(), Some(0), "{shell:?}: {output:?}");
+        assert_eq!(tree(dir.path()), before, "{shell:?}: {output:?}");
+    }
+}
+
+#[test]
+fn directories_with_odd_names_go_too() {
+    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+        let dir = machine();
+        let before = tree(dir.path());
+        let root = Root::open(dir.path()).unwrap();
+        let mut draft = Draft::new(&root);
+        draft.write("etc/a \"b\" \\c/-d */e", "e\n").unwrap();
+        change::apply(&root, &draft.finish("odd").unwrap(), &settings()).unwrap();
+        let output = rescue(shell, dir.path());
+        assert_eq!(output.status.code(), Some(0), "{shell:?}: {output:?}");
+        assert_eq!(tree(dir.path()), before, "{shell:?}: {output:?}");
     }
 }
