@@ -5,7 +5,11 @@
 
 use rustix::fs::Stat;
 
-use crate::{Error, Result, Root, change::place::split, octal::unescape};
+use crate::{
+    Error, Result, Root,
+    change::{place::split, shell::quoted},
+    octal::unescape,
+};
 
 /// One line of `/etc/fstab`.
 struct Line {
@@ -72,12 +76,6 @@ fn missing(root: &Root, line: &Line) -> Error {
     }
 }
 
-/// A word for a shell.
-fn quoted(word: &str) -> String {
-    let word = word.escape_debug().to_string();
-    if word.contains(' ') { format!("\"{word}\"") } else { word }
-}
-
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "a test makes its own trees")]
 mod tests {
@@ -108,7 +106,7 @@ mod tests {
         let sub = "LABEL=my\\040disk //v\\141r/. btrfs defaults,noatime,x-systemd.automount,subvol=@var 0 0";
         assert_eq!(
             refused(sub, &["var/lib/deploy-vfio"]).as_deref(),
-            Some("`mount -o noatime,subvol=@var \"LABEL=my disk\" R/var`")
+            Some("`mount -o noatime,subvol=@var 'LABEL=my disk' R/var`")
         );
         for other in [
             "# UUID=b /var ext4 rw",

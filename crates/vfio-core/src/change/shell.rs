@@ -1,7 +1,25 @@
-//! Reads a plain assignment from a shell file such as `/etc/default/grub`.
+//! Reads a plain assignment from a shell file such as `/etc/default/grub`, and writes words for a shell.
 //!
 //! Invariant: a value is returned only when the shell would certainly give the variable that
 //! value; whatever is computed, conditional or beyond this reader is `None`.
+
+/// A word as a person can give it to a shell (bash, zsh or busybox where it has control characters), on one
+/// line.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_@%+=:,./-".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    if !word.contains(char::is_control) {
+        return shlex::try_quote(word).unwrap_or_default().into_owned();
+    }
+    let escaped = word.chars().map(|c| match c {
+        '\\' | '\'' => format!("\\{c}"),
+        c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    });
+    format!("$'{}'", escaped.collect::<String>())
+}
 
 /// The value the last plain assignment to `key` gives it; `None` when there is none, or when
 /// it is computed.
@@ -207,7 +225,24 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
-    use super::shell_assignment;
+    use super::{quoted, shell_assignment};
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "a test asks a shell")]
+    fn words_are_one_for_a_shell() {
+        for (word, shown) in [
+            ("/mnt", "/mnt"),
+            ("/my disk", "'/my disk'"),
+            ("/it's $(id)", r#""/it's "'$(id)'"#),
+            ("/a\n'b\u{1b}\\", r"$'/a\u000a\'b\u001b\\'"),
+        ] {
+            assert_eq!(quoted(word), shown);
+            let echo = std::process::Command::new("bash")
+                .args(["-c", &format!("printf %s {shown}")])
+                .output();
+            assert!(echo.is_err() || echo.is_ok_and(|echo| echo.stdout == word.as_bytes()));
+        }
+    }
 
     #[test]
     fn the_last_plain_assignment_wins() {
