@@ -9,7 +9,8 @@ use vfio_core::{Error, change};
 
 const MORE: &str = "\
 An operation that a power cut or a signal interrupted is finished where it had come so far that
-everything was in place, else taken back. Until then other commands end with exit status 3.
+everything was in place, else taken back. Until then other commands end with exit status 3;
+`deploy-vfio undo` recovers first.
 
 Examples:
   deploy-vfio recover --dry-run

@@ -10,7 +10,11 @@ or the plugin that made the change is gone. The boot menu and the initramfs are 
 because kernels may have come since. Once more takes back the operation before.
 
 A file that was edited since stops the undo with exit status 4, unless `--keep` or `--restore` is
-given.
+given. What is shown is what is done: where another run or an edit comes in between, nothing is
+changed, and the exit status is 5.
+
+An operation that was interrupted is recovered first. With that one out of the way it ends, unless
+`--all` is given. Where nothing is left to be taken back, what earlier undos left to be rebuilt is.
 
 Examples:
   deploy-vfio undo --dry-run

@@ -15,7 +15,8 @@ is an operation like others: shown first, and taken back by `deploy-vfio undo` o
 that the journal keeps the programs.
 
 While something is deployed, these programs are the way back. At a terminal there is a question;
-else `--undo` or `--keep` says what is to become of it, which `--yes` does not.
+else `--undo` or `--keep` says what is to become of it, which `--yes` does not. `--undo` takes
+everything back as one change, the installation of these programs with it: all of it, or nothing.
 
 Examples:
   deploy-vfio uninstall --undo
@@ -52,11 +53,25 @@ fn run(cx: &Context, args: Args) -> Result<(), Failure> {
     let there = installation::uninstall(&mut cx.draft(), &args.prefix)?;
     let deployed = if there { deployed(cx)? } else { Vec::new() };
     if !deployed.is_empty() && takes_back(cx, &args, &deployed)? {
-        take_back(cx)?;
+        cx.undo_all(OnConflict::Stop).map_err(in_two_steps)?;
+        if cx.global().dry_run || !installation::uninstall(&mut cx.draft(), &args.prefix)? {
+            return Ok(());
+        }
     }
     let mut draft = cx.draft();
     installation::uninstall(&mut draft, &args.prefix)?;
     cx.commit(draft, None)
+}
+
+/// What edited files leave to a person, who has no `--keep` or `--restore` of an undo here.
+fn in_two_steps(failure: Failure) -> Failure {
+    let help =
+        "nothing was changed; `deploy-vfio undo --all` with `--keep` or `--restore` comes first";
+    if failure.exit() == Exit::Conflict as u8 {
+        Usage::refused(failure.to_string(), &[help]).exiting(Exit::Conflict).into()
+    } else {
+        failure
+    }
 }
 
 /// The operations in force but for those that installed or removed programs, the newest first.
@@ -97,15 +112,4 @@ fn takes_back(cx: &Context, args: &Args, deployed: &[Operation]) -> Result<bool,
             Err(Usage::refused("nothing was changed", &[]).exiting(Exit::Failed).into())
         }
     }
-}
-
-/// Undoes the newest operation until nothing but programs is left.
-fn take_back(cx: &Context) -> Result<(), Failure> {
-    while !deployed(cx)?.is_empty() {
-        cx.undo(OnConflict::Stop)?;
-        if cx.global().dry_run {
-            break;
-        }
-    }
-    Ok(())
 }

@@ -171,6 +171,42 @@ fn a_removal_takes_back_what_is_deployed_when_it_is_told_to() {
     assert_eq!(place.run(&["uninstall"]).stdout, "Nothing to do.\n");
 }
 
+/// The installation may stand anywhere among what is deployed: all of it goes, or nothing.
+#[test]
+fn a_removal_takes_everything_back_or_nothing() {
+    for first in ["install", "hugepages"] {
+        let place = Place::new();
+        let before = place.tree();
+        let deploy = || done(&place.run(&["hugepages", "2M", "64"]));
+        if first == "hugepages" {
+            deploy();
+            done(&place.install(&[]));
+        } else {
+            done(&place.install(&[]));
+            deploy();
+        }
+        done(&place.run(&["zram-swap", "1/4"]));
+        let edited = place.at("etc/deploy-vfio/cmdline.d/20-hugepages.conf");
+        let text = fs::read(&edited).unwrap();
+        fs::write(&edited, "mine\n").unwrap();
+        let deployed = place.tree();
+        let stopped = place.run(&["uninstall", "--undo"]);
+        let help = "help: nothing was changed; `deploy-vfio undo --all` with `--keep`";
+        assert!(stopped.code == 4 && stopped.stderr.contains(help), "{}", stopped.stderr);
+        assert_eq!(deployed.diff(&place.tree()), "", "{first}");
+
+        fs::write(&edited, text).unwrap();
+        let shown = place.run(&["uninstall", "--undo", "--dry-run"]);
+        for operation in ["operation 3: zram-swap 1/4", ": hugepages 2M 64", ": install"] {
+            assert!(shown.stderr.contains(operation), "{}", shown.stderr);
+        }
+        done(&place.run(&["uninstall", "--undo"]));
+        let beside = |line: &&str| line.starts_with("touched: ");
+        let left = before.diff(&place.tree());
+        assert_eq!(left.lines().filter(|line| !beside(line)).count(), 0, "{left}");
+    }
+}
+
 #[test]
 fn no_link_leads_around_the_package_manager() {
     let place = Place::new();

@@ -76,26 +76,52 @@ fn a_damaged_record_has_a_way_out_that_loses_nothing() {
 }
 
 /// A power cut leaves a journal without its end.
+/// With `--all`, on it goes; else the one that was interrupted is the one that is taken back.
 #[test]
 fn an_undo_recovers_first_what_was_interrupted() {
+    for all in [false, true] {
+        let dir = tree();
+        let run = |words: &[&str]| run(dir.path(), words);
+        let tx = dir.path().join("var/lib/deploy-vfio/tx");
+        for id in ["000002", "000003"] {
+            fs::remove_dir_all(tx.join(id)).unwrap();
+        }
+        fs::create_dir_all(dir.path().join("etc/default")).unwrap();
+        let document = dir.path().join("plan.json");
+        let apply = |path: &str| {
+            let draft = format!(r#"{{"format":1,"files":{{"{path}":"x\n"}}}}"#);
+            fs::write(&document, draft).unwrap();
+            ended(&run(&["apply", document.to_str().unwrap(), "--yes", "--no-rebuild"]), 0, "Done");
+        };
+        apply("etc/modprobe.d/x.conf");
+        apply("etc/modprobe.d/y.conf");
+        let journal = fs::read_to_string(tx.join("000003/journal")).unwrap();
+        let begun: String = journal.lines().take(2).map(|line| format!("{line}\n")).collect();
+        fs::write(tx.join("000003/journal"), begun).unwrap();
+        ended(&run(&["status"]), 1, "operation 3 was interrupted");
+        ended(&run(&["undo", "--dry-run"]), 3, "run `deploy-vfio recover`");
+        let words: &[&str] = if all { &["undo", "--all"] } else { &["undo"] };
+        let undone = run(&[words, &["--yes", "--no-rebuild"]].concat());
+        ended(&undone, 0, "Operation 3 was interrupted, and is recovered first.");
+        ended(&undone, 0, "Operation 3: ");
+        assert!(!dir.path().join("etc/modprobe.d/y.conf").exists());
+        assert_eq!(dir.path().join("etc/modprobe.d/x.conf").exists(), !all);
+        let end = if all { "operation 2 is taken back" } else { "Nothing else is taken back" };
+        ended(&undone, 0, end);
+        ended(&run(&["recover"]), 0, "Nothing to do.");
+    }
+}
+
+#[test]
+fn an_undo_takes_back_what_was_only_not_tidied_up() {
     let dir = tree();
     let run = |words: &[&str]| run(dir.path(), words);
-    let tx = dir.path().join("var/lib/deploy-vfio/tx");
-    for id in ["000002", "000003"] {
-        fs::remove_dir_all(tx.join(id)).unwrap();
-    }
-    fs::create_dir_all(dir.path().join("etc/default")).unwrap();
-    let document = dir.path().join("plan.json");
-    fs::write(&document, r#"{"format":1,"files":{"etc/modprobe.d/x.conf":"x\n"}}"#).unwrap();
-    ended(&run(&["apply", document.to_str().unwrap(), "--yes", "--no-rebuild"]), 0, "Done");
-    let journal = fs::read_to_string(tx.join("000002/journal")).unwrap();
-    let begun: String = journal.lines().take(2).map(|line| format!("{line}\n")).collect();
-    fs::write(tx.join("000002/journal"), begun).unwrap();
-    ended(&run(&["status"]), 1, "operation 2 was interrupted");
-    ended(&run(&["undo", "--dry-run"]), 3, "run `deploy-vfio recover`");
-    let undone = run(&["undo", "--all", "--yes", "--no-rebuild"]);
-    ended(&undone, 0, "Operation 2 was interrupted, and is recovered first.");
-    ended(&undone, 0, "Operation 2: ");
-    assert!(!dir.path().join("etc/modprobe.d/x.conf").exists());
-    ended(&run(&["recover"]), 0, "Nothing to do.");
+    let journal = dir.path().join("var/lib/deploy-vfio/tx/000003/journal");
+    let text = fs::read_to_string(&journal).unwrap();
+    let whole = text.lines().count();
+    let kept = text.lines().take(whole - 1).map(|line| format!("{line}\n"));
+    fs::write(&journal, kept.collect::<String>()).unwrap();
+    let undone = run(&["undo", "--keep", "--yes", "--no-rebuild"]);
+    ended(&undone, 0, "Operation 3: cleaned up.");
+    ended(&undone, 0, "operation 3 is taken back");
 }

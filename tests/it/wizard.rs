@@ -385,9 +385,7 @@ fn programs_that_are_the_way_back_go_after_an_answer() {
     let mut person = Somebody::at(&root, &["uninstall"]);
     person.sees("What is to become of it?");
     person.types(ENTER);
-    person.sees("Take these changes back?");
-    person.types("y");
-    person.sees("Apply these changes?");
+    person.sees("Take all of this back?");
     person.types("y");
     assert_eq!(person.ends(), 0);
     assert!(!root.join("usr/local/bin/deploy-vfio").exists());

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 use vfio_core::{
     Error,
-    change::{self, Damage, Draft, OnConflict, Plan, Rebuild, UndoPreview, Undone, Verify},
+    change::{
+        self, Damage, Draft, OnConflict, Operation, Plan, Rebuild, State, UndoPreview, Undone,
+        Verify,
+    },
 };
 
 use crate::{Context, Failure, Usage, json, listing, output};
@@ -71,24 +74,34 @@ impl Context {
     }
 
     fn take_back(&self, all: bool, on_conflict: OnConflict) -> Result<(), Failure> {
-        self.make_whole()?;
+        if self.make_whole()? && !all {
+            return self.ended(
+                "Nothing else is taken back: once more takes back the operation before.",
+                true,
+            );
+        }
         self.report_interrupted()?;
         let root = self.root();
-        let previews = match all {
+        let mut previews = match all {
             true => change::preview_undo_all(root, on_conflict)?,
             false => change::preview_undo(root, on_conflict)?.into_iter().collect(),
         };
-        if previews.is_empty() {
-            return self.nothing("There is nothing to undo.");
+        let rest = previews.first().is_some_and(|first| first.operation.state == State::Undone);
+        if previews.is_empty() || rest && !self.rebuilder().rebuilds() {
+            return self.ended("There is nothing to undo.", false);
         }
-        let plan = self.show_undo(previews, on_conflict)?;
-        let question = if all { "Take all of this back?" } else { "Take these changes back?" };
+        let plan = self.show_undo(&mut previews, on_conflict)?;
+        let question = match (rest, all) {
+            (true, _) => "Rebuild this?",
+            (false, true) => "Take all of this back?",
+            (false, false) => "Take these changes back?",
+        };
         self.carry_out(&plan, question, &Map::new(), |cx| {
-            let undone = cx.engine(None, |settings| match all {
-                true => change::undo_all(root, on_conflict, settings),
-                false => Ok(change::undo(root, on_conflict, settings)?.into_iter().collect()),
+            let undone = cx.engine(None, |settings| {
+                change::undo_shown(root, &previews, on_conflict, settings)
             })?;
-            cx.say_undone(undone, "taken back")
+            let how = if rest { "taken back, what it left is rebuilt" } else { "taken back" };
+            cx.say_undone(undone, how)
         })
     }
 
@@ -96,24 +109,26 @@ impl Context {
     /// it would end with.
     fn show_undo(
         &self,
-        previews: Vec<UndoPreview>,
+        previews: &mut [UndoPreview],
         on_conflict: OnConflict,
     ) -> Result<Plan, Failure> {
-        let (mut whole, mut first, mut edited) = (Plan::default(), None, false);
-        for UndoPreview { operation, plan, edits, conflict } in previews {
-            self.say(format!("Undoing operation {}: {}", operation.id, operation.title));
+        let (mut whole, mut edited) = (Plan::default(), false);
+        for UndoPreview { operation, plan, edits, .. } in &*previews {
+            self.say(match operation.state {
+                State::Undone => "What was taken back left this to be rebuilt:".to_owned(),
+                _ => format!("Undoing operation {}: {}", operation.id, operation.title),
+            });
             if on_conflict != OnConflict::Keep && !edits.is_empty() && !self.global.json {
                 self.say("What was edited since:");
-                output::diff(&change::diff(&edits), true);
+                output::diff(&change::diff(edits), true);
                 edited = true;
             }
-            whole = whole.then(plan);
-            first = first.or(conflict);
+            whole = whole.then(plan.clone());
         }
         if edited && !whole.is_empty() {
             self.say("What undo changes:");
         }
-        match first {
+        match previews.iter_mut().find_map(|preview| preview.conflict.take()) {
             Some(conflict) => {
                 if !self.global.json {
                     self.show(&whole);
@@ -129,31 +144,40 @@ impl Context {
         }
     }
 
-    /// Recovers first where an operation was interrupted: who undoes wants that taken back too.
-    fn make_whole(&self) -> Result<(), Failure> {
-        let Err(Error::NeedsRecovery { id }) = change::ready(self.root()) else { return Ok(()) };
+    /// Recovers first where an operation was interrupted: who undoes wants that taken back too. Tells
+    /// whether it is, as one is not that was in place already.
+    fn make_whole(&self) -> Result<bool, Failure> {
+        let Err(Error::NeedsRecovery { id }) = change::ready(self.root()) else {
+            return Ok(false);
+        };
         if self.dry_run() {
-            return Ok(());
+            return Ok(false);
         }
         self.say(format!("Operation {id} was interrupted, and is recovered first."));
-        for recovered in self.engine(None, |settings| change::recover(self.root(), settings))? {
+        let all = self.engine(None, |settings| change::recover(self.root(), settings))?;
+        for recovered in &all {
             self.say(format!("Operation {}: {}.", recovered.id, recovered.outcome));
             for path in &recovered.kept {
                 self.say(format!("Kept as you edited it: /{path}"));
             }
         }
-        Ok(())
+        let applied = |id| {
+            move |operation: &Operation| operation.id == id && operation.state == State::Applied
+        };
+        let history = change::history(self.root())?;
+        Ok(all.iter().any(|recovered| !history.iter().any(applied(recovered.id))))
     }
 
     /// Does the newest undone operation again.
     pub fn redo(&self) -> Result<(), Failure> {
         self.report_interrupted()?;
-        let Some((operation, plan)) = change::preview_redo(self.root())? else {
-            return self.nothing("There is nothing to redo.");
+        let Some(shown) = change::preview_redo(self.root())? else {
+            return self.ended("There is nothing to redo.", false);
         };
+        let (operation, plan) = &shown;
         self.say(format!("Redoing operation {}: {}", operation.id, operation.title));
-        self.carry_out(&plan, "Make these changes again?", &Map::new(), |cx| {
-            let redone = cx.engine(None, |s| change::redo(cx.root(), s))?;
+        self.carry_out(plan, "Make these changes again?", &Map::new(), |cx| {
+            let redone = cx.engine(None, |s| change::redo_shown(cx.root(), &shown, s))?;
             let done = cx.say_undone(redone, "in place again")?;
             if done.rebuilt.contains(&Rebuild::BootMenu) {
                 cx.say("`deploy-vfio verify` looks whether the menu boots what was planned.");
@@ -326,15 +350,15 @@ impl Context {
 
     fn nothing_to_do(&self, plan: &Plan, data: &Map<String, Value>) -> Result<(), Failure> {
         if !self.global.json {
-            return self.nothing("Nothing to do.");
+            return self.ended("Nothing to do.", false);
         }
         self.outcome(plan, None, data);
         Ok(())
     }
 
-    fn nothing(&self, text: &str) -> Result<(), Failure> {
+    fn ended(&self, text: &str, changed: bool) -> Result<(), Failure> {
         if self.global.json {
-            json::print(serde_json::json!({ "changed": false, "message": text }));
+            json::print(serde_json::json!({ "changed": changed, "message": text }));
         } else {
             output::data(text);
         }

@@ -119,8 +119,14 @@ impl Root {
         Ok(fd.map(|fd| Dir { fd, path: path.to_owned() }))
     }
 
-    /// Where a symbolic link points, as it is written; `None` when there is no link at `path`.
+    /// Where a symbolic link points, as it is written; `None` when there is no link at `path`. Bytes that
+    /// are not UTF-8 become `U+FFFD`.
     pub fn link(&self, path: &str) -> Result<Option<String>> {
+        Ok(self.link_bytes(path)?.map(lossy))
+    }
+
+    /// The same, byte for byte.
+    pub(crate) fn link_bytes(&self, path: &str) -> Result<Option<Vec<u8>>> {
         let Some(fd) = self.open_at(path, OFlags::PATH | OFlags::NOFOLLOW)? else {
             return Ok(None);
         };
@@ -233,7 +239,7 @@ impl Dir {
 
     /// Where the symbolic link `name` points, as it is written; `None` when it is no link.
     pub fn link(&self, name: &str) -> Result<Option<String>> {
-        self.at("read the link", name, read_link(&self.fd, name))
+        Ok(self.at("read the link", name, read_link(&self.fd, name))?.map(lossy))
     }
 
     /// The last component of where the link `name` points: a driver's or a group's name.
@@ -342,11 +348,11 @@ fn fd_path(fd: BorrowedFd<'_>) -> io::Result<String> {
     Ok(lossy(target.into_bytes()))
 }
 
-fn read_link(fd: &OwnedFd, name: &str) -> io::Result<Option<String>> {
+fn read_link(fd: &OwnedFd, name: &str) -> io::Result<Option<Vec<u8>>> {
     // No link is longer than a path may be.
     let mut target = [const { MaybeUninit::uninit() }; 4096];
     match rustix::fs::readlinkat_raw(fd, name, &mut target) {
-        Ok((target, _)) => Ok(Some(lossy(target.to_vec()))),
+        Ok((target, _)) => Ok(Some(target.to_vec())),
         Err(Errno::INVAL) => Ok(None),
         Err(errno) => absent(errno),
     }
@@ -406,7 +412,7 @@ mod tests {
         assert!(walk(fd, "escape", read).unwrap().is_none());
         assert!(walk(fd, "etc/none/x", read).unwrap().is_none());
         let link = walk(fd, "link", OFlags::PATH | OFlags::NOFOLLOW).unwrap().unwrap();
-        assert_eq!(read_link(&link, "").unwrap().as_deref(), Some("/etc/real/file"));
+        assert_eq!(read_link(&link, "").unwrap().as_deref(), Some(b"/etc/real/file".as_slice()));
     }
 
     #[test]

@@ -425,3 +425,64 @@ fn inode_flags_are_carried_over_and_come_back() {
     assert_eq!(flags("etc/modules").unwrap(), both);
     assert_eq!(flags("etc/default/grub").unwrap(), IFlags::NODUMP);
 }
+
+/// What stands behind the link is somebody else's, and the rest can be taken back.
+#[test]
+fn a_link_in_the_place_of_a_directory_is_an_edit() {
+    let (dir, root) = machine();
+    change::apply(&root, &plan(&root), &settings(&NoRebuild)).unwrap();
+    fs::rename(dir.path().join("etc/default"), dir.path().join("etc/moved")).unwrap();
+    symlink("moved", dir.path().join("etc/default")).unwrap();
+    let undo = |on| change::undo(&root, on, &settings(&NoRebuild));
+    assert_eq!(undo(OnConflict::Stop).unwrap_err().exit(), Exit::Conflict);
+    let error = undo(OnConflict::Restore).unwrap_err();
+    assert_eq!(error.exit(), Exit::Conflict);
+    assert_eq!(
+        error.to_string(),
+        "operation 1 cannot be taken back: /etc/default is not a directory"
+    );
+    assert_eq!(undo(OnConflict::Keep).unwrap().unwrap().kept, ["etc/default/grub"]);
+    assert_eq!(read(dir.path(), "etc/moved/grub"), "A=2\n");
+    assert_eq!(read(dir.path(), "etc/modules"), "loop\n");
+    assert!(!dir.path().join("etc/new").exists());
+}
+
+/// No record could bring it back as it was.
+#[test]
+fn a_link_to_bytes_that_are_no_text_is_left_alone() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let (dir, root) = machine();
+    let at = dir.path().join("etc/odd");
+    symlink(OsStr::from_bytes(b"caf\xe9"), &at).unwrap();
+    let mut draft = Draft::new(&root);
+    draft.remove("etc/odd");
+    let refused = draft.finish("odd").unwrap_err();
+    assert_eq!(refused.exit(), Exit::Refused);
+    assert_eq!(refused.because(), ["it is a symbolic link to a name that is not UTF-8"]);
+    let written = Draft::new(&root).write("etc/odd", "x\n").unwrap_err();
+    assert_eq!(written.because(), refused.because());
+    assert_eq!(fs::read_link(&at).unwrap().as_os_str().as_bytes(), b"caf\xe9");
+}
+
+/// A dry run says it too.
+#[test]
+fn a_journal_that_others_may_write_is_refused_beforehand() {
+    let (dir, root) = machine();
+    change::apply(&root, &plan(&root), &settings(&NoRebuild)).unwrap();
+    let state = dir.path().join("var/lib/deploy-vfio");
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o777)).unwrap();
+    let mut draft = Draft::new(&root);
+    draft.write("etc/more", "x\n").unwrap();
+    let more = draft.finish("more").unwrap();
+    let back = change::preview_undo(&root, OnConflict::Stop).unwrap().unwrap().plan;
+    let wanted = settings(&NoRebuild);
+    for refused in [
+        change::check(&root, &more, &NoRebuild).unwrap_err(),
+        change::check_undo(&root, &back, &NoRebuild).unwrap_err(),
+        change::apply(&root, &more, &wanted).unwrap_err(),
+        change::undo(&root, OnConflict::Stop, &wanted).unwrap_err(),
+    ] {
+        assert_eq!(refused.exit(), Exit::Refused);
+        assert_eq!(refused.to_string(), "/var/lib/deploy-vfio is open to other users");
+    }
+}

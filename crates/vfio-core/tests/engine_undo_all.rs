@@ -138,3 +138,138 @@ fn files_that_are_back_already_are_rebuilt_from() {
     change::undo(&root, OnConflict::Stop, &settings(&notes)).unwrap().unwrap();
     assert_eq!(*notes.asked.borrow(), [Rebuild::Units]);
 }
+
+/// Where nothing is left to be taken back, what was left to be rebuilt is rebuilt, or all is as it was.
+#[test]
+fn what_is_owed_is_rebuilt_on_its_own() {
+    let notes = Notes::default();
+    let (_dir, root) = deployed(&notes);
+    let by_hand = Settings { rebuilder: &NoRebuild, ..settings(&notes) };
+    change::undo_all(&root, OnConflict::Stop, &by_hand).unwrap();
+    assert!(change::undo_all(&root, OnConflict::Stop, &by_hand).unwrap().is_empty());
+    let owes = || change::history(&root).unwrap().iter().any(|op| !op.by_hand.is_empty());
+
+    let preview = change::preview_undo_all(&root, OnConflict::Stop).unwrap();
+    assert_eq!((preview.len(), preview[0].operation.state), (1, State::Undone));
+    assert!(preview[0].plan.is_empty());
+    assert_eq!(preview[0].plan.rebuilds(), BTreeSet::from(ALL));
+    notes.fails.set(true);
+    change::undo_shown(&root, &preview, OnConflict::Stop, &settings(&notes)).unwrap_err();
+    assert_eq!((states(&root), owes()), (vec![State::Undone; 3], true));
+
+    notes.fails.set(false);
+    notes.asked.take();
+    let undone = change::undo_shown(&root, &preview, OnConflict::Stop, &settings(&notes)).unwrap();
+    assert_eq!(undone.iter().map(|undone| undone.rebuilt.len()).collect::<Vec<_>>(), [3]);
+    assert_eq!(*notes.asked.borrow(), ALL);
+    assert_eq!((states(&root), owes()), (vec![State::Undone; 3], false));
+    assert!(change::undo(&root, OnConflict::Stop, &settings(&notes)).unwrap().is_none());
+    assert_eq!(change::redo(&root, &settings(&notes)).unwrap().unwrap().id, 1);
+}
+
+/// GRUB tries an entry once, for who planned the trial: taking that back or doing it again never has it tried.
+#[test]
+fn nothing_but_a_plan_puts_an_entry_on_trial() {
+    let notes = Notes::default();
+    let (_dir, root) = deployed(&notes);
+    let apply = |text: Option<&str>| {
+        let mut draft = Draft::new(&root);
+        match text {
+            Some(text) => draft.write("etc/deploy-vfio/trial.toml", text).unwrap(),
+            None => draft.remove("etc/deploy-vfio/trial.toml"),
+        }
+        change::apply(&root, &draft.finish("trial").unwrap(), &settings(&notes)).unwrap();
+        notes.asked.take()
+    };
+    assert_eq!(apply(Some("x")), [Rebuild::Trial]);
+    assert_eq!(apply(None), [Rebuild::Trial]);
+    for _ in 0..2 {
+        change::undo(&root, OnConflict::Stop, &settings(&notes)).unwrap().unwrap();
+    }
+    for _ in 0..2 {
+        change::redo(&root, &settings(&notes)).unwrap().unwrap();
+    }
+    assert_eq!(notes.asked.take(), [Rebuild::NoTrial; 4]);
+}
+
+/// What any later operation builds is owed no more.
+#[test]
+fn a_later_rebuild_sees_to_what_is_owed() {
+    let notes = Notes::default();
+    let (_dir, root) = deployed(&notes);
+    let by_hand = Settings { rebuilder: &NoRebuild, ..settings(&notes) };
+    let write = |text: &str, settings: &Settings<'_>| {
+        let mut draft = Draft::new(&root);
+        draft.write("etc/modprobe.d/x.conf", text).unwrap();
+        change::apply(&root, &draft.finish("more").unwrap(), settings).unwrap();
+    };
+    let owes = || change::history(&root).unwrap().iter().any(|op| !op.by_hand.is_empty());
+    write("y\n", &by_hand);
+    assert!(owes());
+    write("z\n", &settings(&notes));
+    assert!(!owes());
+}
+
+/// Nobody said yes to what was not shown.
+#[test]
+fn only_what_was_shown_is_done() {
+    let notes = Notes::default();
+    let (dir, root) = deployed(&notes);
+    let edited = dir.path().join("etc/systemd/system/x.service");
+    let apply = |path: &str| {
+        let mut draft = Draft::new(&root);
+        draft.write(path, "new\n").unwrap();
+        change::apply(&root, &draft.finish(path).unwrap(), &settings(&notes)).unwrap();
+    };
+    let undo =
+        |shown: &[_]| change::undo_shown(&root, shown, OnConflict::Restore, &settings(&notes));
+    for all in [false, true] {
+        let shown = || match all {
+            true => change::preview_undo_all(&root, OnConflict::Restore).unwrap(),
+            false => vec![change::preview_undo(&root, OnConflict::Restore).unwrap().unwrap()],
+        };
+        let before = shown();
+        apply("etc/other");
+        assert!(matches!(undo(&before), Err(Error::Busy { .. })));
+        change::undo(&root, OnConflict::Stop, &settings(&notes)).unwrap();
+
+        let before = shown();
+        fs::write(&edited, "mine\n").unwrap();
+        let changed = undo(&before).unwrap_err();
+        assert!(
+            matches!(&changed, Error::Changed { path } if path.ends_with("x.service")),
+            "{changed}"
+        );
+        assert_eq!(fs::read_to_string(&edited).unwrap(), "mine\n");
+        let before = shown();
+        fs::write(&edited, "mine again\n").unwrap();
+        assert!(matches!(undo(&before), Err(Error::Changed { .. })));
+        fs::write(&edited, "x\n").unwrap();
+    }
+
+    change::undo(&root, OnConflict::Stop, &settings(&notes)).unwrap();
+    let shown = change::preview_redo(&root).unwrap().unwrap();
+    let redo = || change::redo_shown(&root, &shown, &settings(&notes));
+    change::undo(&root, OnConflict::Stop, &settings(&notes)).unwrap();
+    assert!(matches!(redo(), Err(Error::Busy { .. })));
+    change::redo(&root, &settings(&notes)).unwrap().unwrap();
+    assert_eq!(redo().unwrap().unwrap().id, 3);
+}
+
+/// Who brought the file back that was there before all of them made no edit.
+#[test]
+fn a_file_that_is_back_past_several_operations_is_no_conflict() {
+    let notes = Notes::default();
+    let (dir, root) = deployed(&notes);
+    let mut draft = Draft::new(&root);
+    draft.write("etc/modprobe.d/x.conf", "y\n").unwrap();
+    change::apply(&root, &draft.finish("again").unwrap(), &settings(&notes)).unwrap();
+    fs::remove_file(dir.path().join("etc/modprobe.d/x.conf")).unwrap();
+    let one = change::preview_undo(&root, OnConflict::Stop).unwrap().unwrap();
+    assert!(one.conflict.is_some(), "one operation alone cannot know");
+    let all = change::preview_undo_all(&root, OnConflict::Stop).unwrap();
+    assert!(all.iter().all(|preview| preview.conflict.is_none()));
+    change::undo_all(&root, OnConflict::Stop, &settings(&notes)).unwrap();
+    assert_eq!(states(&root), [State::Undone; 4]);
+    assert!(!dir.path().join("etc/modprobe.d/x.conf").exists());
+}

@@ -12,8 +12,8 @@ use crate::{
         journal::{Entry, State},
         members,
         place::{
-            Folder, Place, check_links, check_path, check_target, parents, refuse, resolve, split,
-            tag,
+            Folder, Place, check_links, check_path, check_target, check_way, parents, refuse,
+            resolve, split, tag,
         },
         record::{Mark, Part, Step},
         store,
@@ -122,12 +122,31 @@ pub(crate) fn sweep(root: &Root, part: &mut Part, id: u32) -> Result<()> {
 pub(crate) struct Seen<'a> {
     root: &'a Root,
     later: BTreeMap<String, Image>,
+    /// Files that a person brought back already, past several operations at once.
+    home: BTreeSet<String>,
 }
 
 impl<'a> Seen<'a> {
     /// As they are.
     pub(crate) fn now(root: &'a Root) -> Self {
-        Self { root, later: BTreeMap::new() }
+        Self { root, later: BTreeMap::new(), home: BTreeSet::new() }
+    }
+
+    /// As they are, for all of these operations, the newest of which comes first, to be taken back.
+    pub(crate) fn before<'p>(root: &'a Root, chain: impl Iterator<Item = &'p Part>) -> Self {
+        let mut seen = Self::now(root);
+        let (mut oldest, mut again) = (BTreeMap::new(), BTreeSet::new());
+        for step in chain.flat_map(|part| &part.steps) {
+            if oldest.insert(&step.target, &step.before).is_some() {
+                again.insert(&step.target);
+            }
+        }
+        oldest.retain(|target, _| again.contains(target));
+        let is = |(target, before): &(&String, &Image)| {
+            seen.image(target).is_ok_and(|image| image.is(before))
+        };
+        seen.home = oldest.into_iter().filter(is).map(|(target, _)| target.clone()).collect();
+        seen
     }
 
     /// As these steps leave them.
@@ -136,9 +155,12 @@ impl<'a> Seen<'a> {
     }
 
     fn image(&self, target: &str) -> Result<Image> {
-        self.later
-            .get(target)
-            .map_or_else(|| Image::read(self.root, target), |seen| Ok(seen.clone()))
+        if let Some(seen) = self.later.get(target) {
+            return Ok(seen.clone());
+        }
+        // What stands behind a directory that is a link now is somebody else's.
+        check_way(self.root, target)?;
+        Image::read(self.root, target)
     }
 }
 
@@ -164,6 +186,7 @@ pub(crate) fn undo_steps(
         let (path, target) = (step.path.clone(), step.target.clone());
         match standing(seen, step)? {
             (Standing::TakenBack, _) => {}
+            _ if seen.home.contains(&target) => {}
             (Standing::InPlace, Some(before)) => {
                 let goes = step.before == Image::Absent && before.is_large();
                 // It is only displaced on its way out, so it can return without a copy.
@@ -202,7 +225,8 @@ pub(crate) fn undo(
     on_conflict: OnConflict,
 ) -> Result<(Part, Vec<Vec<String>>)> {
     let Some(newest) = chain.first() else { return Ok((Part::default(), Vec::new())) };
-    let (mut seen, mut steps, mut edited) = (Seen::now(root), Vec::<Step>::new(), Vec::new());
+    let mut seen = Seen::before(root, chain.iter().map(|forward| &forward.part));
+    let (mut steps, mut edited) = (Vec::<Step>::new(), Vec::new());
     for forward in chain {
         let (these, left) = undo_steps(&seen, &forward.part, on_conflict)?;
         edited.push(left);
@@ -262,6 +286,9 @@ pub(crate) fn edits(seen: &Seen<'_>, forward: &Part, edited: &[String]) -> Resul
 
 /// Why the edited `path` cannot be replaced by what it held before.
 pub(crate) fn irreplaceable(root: &Root, path: &str) -> String {
+    if let Err(Error::Refused { because, .. }) = check_way(root, path) {
+        return because.join(", ");
+    }
     let directory = resolve(root, path, false).ok().and_then(|target| root.stat(&target).ok()?);
     let is_dir = |stat: &rustix::fs::Stat| {
         rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory

@@ -1,22 +1,23 @@
-//! The engine's doors: apply, undo, redo, recover, and what they did.
+//! The engine's doors: apply, undo, redo, recover.
 //!
 //! Invariants: every writing call takes the locks and recovers first, and ends with the files
-//! as before or as wanted; the reading calls take no lock and write nothing.
+//! as before or as wanted; the checks take no lock and write nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::{
     Error, Result, Root,
     change::{
         Applied, Artefact, OnConflict, Operation, Plan, Rebuild, Rebuilder, Recovered, Settings,
-        Standing, Undone,
+        UndoPreview, Undone,
         assemble::{self, Forward},
-        defect::defect,
         disk::Disk,
         journal::{Entry, State},
-        mounts, packages, place,
+        mounts,
+        operations::{applied, forward, left, owed, redoable},
+        packages, place, preview,
         record::Part,
-        run::Run,
+        run::{Done, Run},
         space,
         store::{self, Store, ids, last, load},
     },
@@ -39,7 +40,7 @@ pub fn check(root: &Root, plan: &Plan, rebuilder: &dyn Rebuilder) -> Result<()> 
 /// Refuses what cannot be carried out here.
 fn fits(root: &Root, plan: &Plan, rebuilder: &dyn Rebuilder) -> Result<()> {
     assemble::check(root, plan)?;
-    place::check_built(root, store::LOCK)?;
+    store::check(root)?;
     space::check(root, plan, &outputs(root, &plan.rebuilds(), rebuilder)?)
 }
 
@@ -55,8 +56,8 @@ fn seen<T>(checked: Result<T>) -> Result<()> {
 /// on the disk is not asked for: taking back is always tried.
 pub fn check_undo(root: &Root, plan: &Plan, rebuilder: &dyn Rebuilder) -> Result<()> {
     let mut targets = plan.changes.iter().map(|change| assemble::target(root, change));
-    let checked = targets
-        .try_for_each(|target| place::check_target(root, &target?))
+    let checked = store::check(root)
+        .and_then(|()| targets.try_for_each(|target| place::check_target(root, &target?)))
         .and_then(|()| outputs(root, &plan.rebuilds(), rebuilder));
     seen(checked)
 }
@@ -102,9 +103,39 @@ pub fn undo_all(
     Work::new(root, &Disk::new(), settings).undo(on_conflict, usize::MAX)
 }
 
+/// Takes back what a preview `shown` to somebody told, with what it said about edited files, and nothing
+/// else: all of it, or nothing.
+///
+/// # Errors
+///
+/// [`Error::Busy`] where another run came in between, [`Error::Changed`] where somebody changed a file.
+pub fn undo_shown(
+    root: &Root,
+    shown: &[UndoPreview],
+    on_conflict: OnConflict,
+    settings: &Settings<'_>,
+) -> Result<Vec<Undone>> {
+    let still = |root: &Root| preview::still(root, shown, on_conflict);
+    Work::new(root, &Disk::new(), settings).undo_if(on_conflict, shown.len(), &still)
+}
+
+/// Does again what a preview `shown` to somebody told, and nothing else.
+///
+/// # Errors
+///
+/// As [`undo_shown`].
+pub fn redo_shown(
+    root: &Root,
+    shown: &(Operation, Plan),
+    settings: &Settings<'_>,
+) -> Result<Option<Undone>> {
+    let still = |root: &Root| preview::still_redoes(root, shown);
+    Work::new(root, &Disk::new(), settings).redo(&still)
+}
+
 /// Does again what was undone last, if nothing was applied since; `None` when there is nothing.
 pub fn redo(root: &Root, settings: &Settings<'_>) -> Result<Option<Undone>> {
-    Work::new(root, &Disk::new(), settings).redo()
+    Work::new(root, &Disk::new(), settings).redo(&|_| Ok(()))
 }
 
 /// Finishes what a crash interrupted: an apply is rolled back, an undo is completed.
@@ -139,6 +170,7 @@ impl<'a> Work<'a> {
         self.settings.interrupt.check()?;
         store.publish(id, &part, &planned())?;
         let done = self.run(&store, id, "", part).carry_out()?;
+        self.settle(&store, &done.rebuilt);
         Ok(Applied { id, rebuilt: done.rebuilt, by_hand: done.by_hand })
     }
 
@@ -154,14 +186,59 @@ impl<'a> Work<'a> {
         wanted.try_for_each(|&what| rebuilder.may_stage(self.root, what))
     }
 
-    /// Takes back so many of the operations that are in place, or all there are.
+    /// Takes back so many of the operations that are in place, or all there are; where there are none, what
+    /// is left to be rebuilt is.
     pub(crate) fn undo(self, on_conflict: OnConflict, most: usize) -> Result<Vec<Undone>> {
+        self.undo_if(on_conflict, most, &|_| Ok(()))
+    }
+
+    /// The same, unless `still` objects once nobody else can change anything.
+    fn undo_if(
+        self,
+        on_conflict: OnConflict,
+        most: usize,
+        still: &dyn Fn(&Root) -> Result<()>,
+    ) -> Result<Vec<Undone>> {
         if ids(self.root)?.is_empty() {
             return Ok(Vec::new());
         }
         let (store, _packages) = self.open()?;
         self.recover_all(&store)?;
-        self.take_back(&store, &applied(self.root, most)?, on_conflict)
+        still(self.root)?;
+        match applied(self.root, most)?.as_slice() {
+            [] => Ok(self.rebuild_owed(&store)?.into_iter().collect()),
+            ids => self.take_back(&store, ids, on_conflict),
+        }
+    }
+
+    /// Rebuilds what undone operations left, as one more undo, without files, of the last that did.
+    fn rebuild_owed(&self, store: &Store<'_>) -> Result<Option<Undone>> {
+        let owed = owed(self.root)?;
+        let last_one = owed.keys().next_back().filter(|_| self.settings.rebuilder.rebuilds());
+        let Some(&id) = last_one else { return Ok(None) };
+        let wanted: BTreeSet<_> = owed.values().flatten().copied().collect();
+        self.preflight(&wanted)?;
+        let title = load(self.root, id, "")?.title;
+        let (name, before) = (next_part(self.root, id, "undo")?, last(self.root, id)?);
+        let part = Part { title: title.clone(), ..Part::default() };
+        store.publish_part(id, &name, &part)?;
+        let mut run = self.run(store, id, &name, part);
+        (run.wanted, run.with, run.newest) = (wanted, before.with, Some(before.newest));
+        let Done { rebuilt, by_hand } = run.carry_out()?;
+        self.settle(store, &rebuilt);
+        Ok(Some(Undone { id, title, rebuilt, by_hand, kept: Vec::new() }))
+    }
+
+    /// Notes of operations that what they left to be rebuilt is rebuilt now. What was done is done: where that
+    /// cannot be noted, `status` goes on to tell of it.
+    fn settle(&self, store: &Store<'_>, rebuilt: &BTreeSet<Rebuild>) {
+        for id in ids(self.root).unwrap_or_default() {
+            let Ok(last) = last(self.root, id) else { continue };
+            let seen_to = |left: BTreeSet<_>| left.is_subset(rebuilt);
+            if !last.by_hand.is_empty() && left(self.root, id, &last).is_ok_and(seen_to) {
+                let _ = store.log(id, Entry { by_hand: Vec::new(), ..last });
+            }
+        }
     }
 
     /// Undoes operations, the newest first, as one part of the newest's; what was owed is rebuilt too.
@@ -190,11 +267,7 @@ impl<'a> Work<'a> {
             OnConflict::Stop | OnConflict::Keep => "keep".to_owned(),
         };
         let done = run.carry_out()?;
-        if self.settings.rebuilder.rebuilds() {
-            for &id in owed.keys() {
-                store.log(id, Entry { by_hand: Vec::new(), ..last(self.root, id)? })?;
-            }
-        }
+        self.settle(store, &done.rebuilt);
         let undone = |(forward, kept): (Forward, _)| {
             let (id, title) = (forward.id, forward.part.title);
             Undone { id, title, rebuilt: BTreeSet::new(), by_hand: Vec::new(), kept }
@@ -206,12 +279,14 @@ impl<'a> Work<'a> {
         Ok(undone)
     }
 
-    pub(crate) fn redo(self) -> Result<Option<Undone>> {
+    /// Unless `still` objects once nobody else can change anything.
+    fn redo(self, still: &dyn Fn(&Root) -> Result<()>) -> Result<Option<Undone>> {
         if ids(self.root)?.is_empty() {
             return Ok(None);
         }
         let (store, _packages) = self.open()?;
         self.recover_all(&store)?;
+        still(self.root)?;
         let Some(id) = redoable(self.root)? else { return Ok(None) };
         let forward = load(self.root, id, "")?;
         let mut part = assemble::redo(self.root, id, &forward)?;
@@ -219,8 +294,8 @@ impl<'a> Work<'a> {
         self.preflight(&part.plan().rebuilds())?;
         let name = next_part(self.root, id, "redo")?;
         store.publish_part(id, &name, &part)?;
-        let done = self.run(&store, id, &name, part).carry_out()?;
-        let (rebuilt, by_hand) = (done.rebuilt, done.by_hand);
+        let Done { rebuilt, by_hand } = self.run(&store, id, &name, part).carry_out()?;
+        self.settle(&store, &rebuilt);
         Ok(Some(Undone { id, title: forward.title, rebuilt, by_hand, kept: Vec::new() }))
     }
 
@@ -270,6 +345,11 @@ impl<'a> Work<'a> {
         last: &Entry,
     ) -> Result<(&'static str, Vec<String>)> {
         run.back()?;
+        if store::last(self.root, run.id)?.state == State::Undone {
+            // It was taken back already; what it left was being rebuilt.
+            self.rebuild_owed(store)?;
+            return Ok(("undone", Vec::new()));
+        }
         let on_conflict = match last.conflicts.as_str() {
             "restore" => OnConflict::Restore,
             _ => OnConflict::Keep,
@@ -286,77 +366,6 @@ impl<'a> Work<'a> {
 
 fn planned() -> Entry {
     Entry { t: store::now(), ..Entry::new(State::Planned, "") }
-}
-
-/// An operation that is in place.
-pub(crate) fn forward(root: &Root, id: u32) -> Result<Forward> {
-    let end = last(root, id)?;
-    // A redo that found some files in place already did not touch them.
-    let whole = load(root, id, "")?;
-    let done = if end.part.is_empty() { whole.clone() } else { load(root, id, &end.part)? };
-    let make = if done.make.is_empty() { whole.make.clone() } else { done.make };
-    let part = Part { make, marks: done.marks, ..settled(whole, id, &end)? };
-    Ok(Forward { id, part, end })
-}
-
-/// The part with what daemons made of the files that they were given.
-fn settled(mut part: Part, id: u32, end: &Entry) -> Result<Part> {
-    for step in &mut part.steps {
-        if let Some(side) = end.settled.get(&step.path) {
-            let image = side.clone().without_bytes();
-            step.after = image.map_err(|what| Error::Damaged { id, what })?;
-        }
-    }
-    Ok(part)
-}
-
-/// So many of the operations that are in place, the newest first.
-pub(crate) fn applied(root: &Root, most: usize) -> Result<Vec<u32>> {
-    let mut applied = Vec::new();
-    for id in ids(root)? {
-        if last(root, id)?.state == State::Applied {
-            applied.push(id);
-        }
-    }
-    if !defect("oldest-first") {
-        applied.reverse();
-    }
-    applied.truncate(most);
-    Ok(applied)
-}
-
-/// What undone operations left to be rebuilt, by the operation that left it.
-pub(crate) fn owed(root: &Root) -> Result<BTreeMap<u32, BTreeSet<Rebuild>>> {
-    let mut owed = BTreeMap::new();
-    for id in ids(root)? {
-        let last = last(root, id)?;
-        if last.state == State::Undone && !last.by_hand.is_empty() {
-            let mut left = BTreeSet::new();
-            for &id in std::iter::once(&id).chain(&last.with) {
-                left.extend(load(root, id, "")?.plan().rebuilds());
-            }
-            owed.insert(id, left);
-        }
-    }
-    Ok(owed)
-}
-
-/// What was undone last, unless something was applied since.
-pub(crate) fn redoable(root: &Root) -> Result<Option<u32>> {
-    let mut reached = Vec::new();
-    for id in ids(root)? {
-        let entry = last(root, id)?;
-        if matches!(entry.state, State::Applied | State::Undone) {
-            reached.push((id, entry));
-        }
-    }
-    let in_place = |entry: &Entry| entry.state == State::Applied;
-    let first = reached.iter().rposition(|(_, entry)| in_place(entry)).map_or(0, |at| at + 1);
-    let aside = store::aside(root)?.unwrap_or(0);
-    let youngest = reached.last().map_or(0, |(id, _)| *id).max(aside);
-    // An operation younger than the undo was applied after it, whatever became of that.
-    let fresh = |(_, entry): &&(u32, Entry)| entry.newest >= youngest;
-    Ok(reached[first..].iter().find(fresh).map(|(id, _)| *id))
 }
 
 /// The name of the next part of its kind.
@@ -382,55 +391,4 @@ pub(crate) fn conflict(
             Err(Error::NotRestorable { id, because: because.collect() })
         }
     }
-}
-
-/// Every recorded operation, the oldest first.
-pub fn history(root: &Root) -> Result<Vec<Operation>> {
-    mounts::check(root, &[store::STATE])?;
-    ids(root)?.into_iter().map(|id| operation(root, id)).collect()
-}
-
-pub(crate) fn operation(root: &Root, id: u32) -> Result<Operation> {
-    let read = || Ok((last(root, id)?, load(root, id, "")?));
-    match read() {
-        Ok((entry, part)) => {
-            let plan = part.plan();
-            let (title, rebuilds) = (part.title.clone(), plan.rebuilds());
-            let (state, time, by_hand) = (entry.state, entry.t, entry.by_hand);
-            Ok(Operation { id, title, state, damage: None, time, plan, rebuilds, by_hand })
-        }
-        Err(Error::Damaged { what, .. }) => Ok(Operation {
-            id,
-            title: String::new(),
-            state: State::Damaged,
-            damage: Some(what),
-            time: String::new(),
-            plan: Plan::default(),
-            rebuilds: BTreeSet::new(),
-            by_hand: Vec::new(),
-        }),
-        Err(error) => Err(error),
-    }
-}
-
-/// How each file of an operation stands now.
-pub fn standing(root: &Root, operation: &Operation) -> Result<Vec<(String, Standing)>> {
-    if operation.state == State::Damaged {
-        return Ok(Vec::new());
-    }
-    let part = load(root, operation.id, "")?;
-    let steps = settled(part, operation.id, &last(root, operation.id)?)?.steps.into_iter();
-    steps.map(|step| Ok((step.path.clone(), assemble::shown_standing(root, &step)?))).collect()
-}
-
-/// An operation that waits for [`recover`].
-pub fn interrupted(root: &Root) -> Result<Option<u32>> {
-    for id in ids(root)? {
-        match last(root, id) {
-            Ok(entry) if !entry.clean => return Ok(Some(id)),
-            Ok(_) | Err(Error::Damaged { .. }) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(None)
 }

@@ -9,7 +9,8 @@ use crate::{
     Error, Result, Root,
     change::{
         Artefact, Rebuild,
-        place::{join, resolve, split},
+        place::{check_built, join, resolve, split},
+        shell::quoted,
     },
     grubenv::{self, variables},
     initramfs::Initramfs,
@@ -50,7 +51,8 @@ pub(crate) fn calls(root: &Root, what: Rebuild, tag: &str) -> Result<Vec<Call>> 
     match what {
         Rebuild::BootMenu => boot_menu(root, tag).map(|call| vec![call]),
         Rebuild::Initramfs => initramfs(root, tag),
-        Rebuild::Trial => trial(root, tag),
+        Rebuild::Trial => trial(root, tag, root.exists(TRIAL)?),
+        Rebuild::NoTrial => trial(root, tag, false),
         Rebuild::Units => Ok(units(root)),
         Rebuild::AppArmor => Ok(apparmor(root)),
         // What makes them look for hooks makes them read every guest's definition again.
@@ -165,12 +167,12 @@ fn initramfs(root: &Root, tag: &str) -> Result<Vec<Call>> {
     images.into_iter().map(call).collect()
 }
 
-/// GRUB's variables with the entry that is to be tried once, or without it.
-fn trial(root: &Root, tag: &str) -> Result<Vec<Call>> {
+/// GRUB's variables with the entry that is to be tried once, if that is `wanted`, or without it.
+fn trial(root: &Root, tag: &str, wanted: bool) -> Result<Vec<Call>> {
     let variables = variables(root)?;
+    check_built(root, &variables)?;
     // Of what GRUB cannot read there is nothing to keep, and nothing to take out.
     let block = grubenv::block(root, &variables)?;
-    let wanted = root.exists(TRIAL)?;
     let noted = |block: &String| {
         [TRIAL_NEXT, TRIED].iter().any(|name| grubenv::set_to(block, name).is_some())
     };
@@ -300,9 +302,9 @@ pub(crate) fn by_hand(root: &Root, what: Rebuild) -> Vec<String> {
             "mkinitcpio -P".to_owned()
         }
         Rebuild::Initramfs => "update-initramfs -u -k all".to_owned(),
-        Rebuild::Trial => {
+        Rebuild::Trial | Rebuild::NoTrial => {
             let file = variables(root).unwrap_or_else(|_| GRUBENV.to_owned());
-            match root.exists(TRIAL).unwrap_or(false) {
+            match what == Rebuild::Trial && root.exists(TRIAL).unwrap_or(false) {
                 true => format!("grub-editenv /{file} set {TRIAL_NEXT}={TRIAL_ENTRY}"),
                 false => format!("grub-editenv /{file} unset {TRIAL_NEXT}"),
             }
@@ -320,7 +322,7 @@ pub(crate) fn by_hand(root: &Root, what: Rebuild) -> Vec<String> {
         false => {
             // It is kept, and read from elsewhere.
             let dir = std::path::absolute(root.path()).unwrap_or_else(|_| root.path().to_owned());
-            vec![format!("chroot {} {line}", dir.display())]
+            vec![format!("chroot {} {line}", quoted(&dir.to_string_lossy()))]
         }
     }
 }
@@ -353,7 +355,7 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         }
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let calls = trial(&Root::open(dir.path()).unwrap(), "t").unwrap();
+        let calls = super::calls(&Root::open(dir.path()).unwrap(), Rebuild::Trial, "t").unwrap();
         let word = |call: &Call| match call.program.rsplit('/').next() {
             Some("cp") => "cp".to_owned(),
             _ => call.arguments[1].clone(),

@@ -7,7 +7,7 @@ use rustix::fs::{FileType, IFlags, OFlags, Stat};
 use crate::{
     Error, Result, Root,
     change::{
-        place::{refuse, resolve},
+        place::{link, refuse, resolve},
         record::sha256,
     },
     error::At,
@@ -114,12 +114,12 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// A directory, device, socket or pipe; a file larger than 1 MiB below `/etc`, or than 64 MiB
+    /// A directory, device, socket or pipe; a link to bytes that are no text; a file larger than 1 MiB below `/etc`, or than 64 MiB
     /// elsewhere.
     pub fn read(root: &Root, path: &str) -> Result<Self> {
         let Some(stat) = root.stat(path)? else { return Ok(Self::Absent) };
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Symlink => Ok(root.link(path)?.map_or(Self::Absent, Self::Link)),
+            FileType::Symlink => Ok(link(root, path)?.map_or(Self::Absent, Self::Link)),
             FileType::RegularFile => Self::read_file(root, path, &stat),
             _ => Err(refuse(path, "it is not a regular file", None)),
         }

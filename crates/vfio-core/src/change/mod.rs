@@ -29,6 +29,7 @@ mod large;
 mod laws;
 mod members;
 mod mounts;
+mod operations;
 mod packages;
 mod place;
 mod plan;
@@ -49,11 +50,10 @@ pub use aside::{damage, ready, set_aside};
 pub use by_hand::by_hand;
 pub use diff::diff;
 pub use draft::Draft;
-pub use engine::{
-    apply, check, check_undo, history, interrupted, recover, redo, standing, undo, undo_all,
-};
+pub use engine::{apply, check, check_undo, recover, redo, redo_shown, undo, undo_all, undo_shown};
 pub use image::{Image, Meta, Mtime};
 pub use journal::State;
+pub use operations::{history, interrupted, standing};
 pub use plan::{Change, Plan, Rebuild, Warning};
 pub use preview::{preview_redo, preview_undo, preview_undo_all};
 pub use rebuild::Programs;

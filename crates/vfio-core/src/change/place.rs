@@ -133,7 +133,7 @@ pub(crate) fn resolve(root: &Root, path: &str, last: bool) -> Result<String> {
         if todo.is_empty() && !last {
             break;
         }
-        let Some(target) = root.link(&done.join("/"))? else { continue };
+        let Some(target) = link(root, &done.join("/"))? else { continue };
         links += 1;
         if links > MOST_LINKS {
             return Err(refuse(path, "its symbolic links go round in circles", None));
@@ -147,6 +147,16 @@ pub(crate) fn resolve(root: &Root, path: &str, last: bool) -> Result<String> {
         }
     }
     Ok(done.join("/"))
+}
+
+/// Where the symbolic link `path` points; `None` when it is none.
+///
+/// # Errors
+///
+/// Bytes that are no text: a record could not bring them back.
+pub(crate) fn link(root: &Root, path: &str) -> Result<Option<String>> {
+    let no_text = |_| refuse(path, "it is a symbolic link to a name that is not UTF-8", None);
+    root.link_bytes(path)?.map(|to| String::from_utf8(to).map_err(no_text)).transpose()
 }
 
 /// Refuses a path that no plan may name.
@@ -186,7 +196,9 @@ pub(crate) fn check_built(root: &Root, path: &str) -> Result<()> {
     check_there(root, path, u64::MAX)
 }
 
-fn check_there(root: &Root, target: &str, most_names: u64) -> Result<()> {
+/// The deepest directory that there is on the way to `target`; refused where something else is in the way,
+/// a link among others.
+pub(crate) fn check_way<'a>(root: &Root, target: &'a str) -> Result<&'a str> {
     let mut deepest = "";
     for dir in parents(target) {
         match root.stat(dir)? {
@@ -197,6 +209,11 @@ fn check_there(root: &Root, target: &str, most_names: u64) -> Result<()> {
             Some(_) => return Err(refuse(target, &format!("/{dir} is not a directory"), None)),
         }
     }
+    Ok(deepest)
+}
+
+fn check_there(root: &Root, target: &str, most_names: u64) -> Result<()> {
+    let deepest = check_way(root, target)?;
     // Looking at a directory takes no right to read it, so that anyone can do a dry run.
     let missing = || Error::Changed { path: deepest.to_owned() };
     let folder = root.open_at(deepest, OFlags::PATH | OFlags::DIRECTORY)?.ok_or_else(missing)?;

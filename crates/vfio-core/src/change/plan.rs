@@ -92,6 +92,8 @@ pub enum Rebuild {
     BootMenu,
     /// What GRUB is to try at the next boot (`grub-editenv`).
     Trial,
+    /// The same for what is taken back or done again: GRUB has tried it, or may have, and never does twice.
+    NoTrial,
 }
 
 impl fmt::Display for Rebuild {
@@ -103,7 +105,7 @@ impl fmt::Display for Rebuild {
             Self::Guests => "what libvirt knows of its guests",
             Self::Initramfs => "the initramfs",
             Self::BootMenu => "the boot menu",
-            Self::Trial => "GRUB's note of what to try once",
+            Self::Trial | Self::NoTrial => "GRUB's note of what to try once",
         })
     }
 }

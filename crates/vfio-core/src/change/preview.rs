@@ -6,17 +6,19 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    Result, Root,
+    Error, Result, Root,
     change::{
         OnConflict, Operation, Plan, UndoPreview,
         assemble::{self, Seen},
-        engine::{applied, conflict, forward, operation, owed, redoable},
+        engine::conflict,
+        operations::{Owed, applied, forward, operation, owed, redoable},
         record::plan,
         store::load,
     },
 };
 
-/// What an undo would change now, or what it would stop at; `None` when there is nothing to undo.
+/// What an undo would change now, or what it would stop at; `None` when there is nothing to undo. Where
+/// nothing is but what earlier undos left to be rebuilt, that is what it would do.
 pub fn preview_undo(root: &Root, on_conflict: OnConflict) -> Result<Option<UndoPreview>> {
     Ok(previews(root, applied(root, 1)?, on_conflict)?.pop())
 }
@@ -26,15 +28,60 @@ pub fn preview_undo_all(root: &Root, on_conflict: OnConflict) -> Result<Vec<Undo
     previews(root, applied(root, usize::MAX)?, on_conflict)
 }
 
-fn previews(root: &Root, ids: Vec<u32>, on_conflict: OnConflict) -> Result<Vec<UndoPreview>> {
-    let mut seen = Seen::now(root);
-    let mut previews = Vec::new();
-    let owed: BTreeSet<_> = match ids.is_empty() {
-        true => BTreeSet::new(),
-        false => owed(root)?.into_values().flatten().collect(),
+/// Refuses to take back by now what is not what `shown` told.
+pub(crate) fn still(root: &Root, shown: &[UndoPreview], on_conflict: OnConflict) -> Result<()> {
+    let now = previews(root, applied(root, shown.len())?, on_conflict)?;
+    let ids = |previews: &[UndoPreview]| -> Vec<u32> {
+        previews.iter().map(|preview| preview.operation.id).collect()
     };
-    for id in ids {
-        let forward = forward(root, id)?.part;
+    same_operations(ids(shown) == ids(&now))?;
+    let mut both = shown.iter().zip(&now);
+    both.try_for_each(|(one, other)| {
+        same_files(&one.plan, &other.plan)?;
+        same_files(&one.edits, &other.edits)
+    })
+}
+
+/// Refuses to do again by now what is not what `shown` told.
+pub(crate) fn still_redoes(root: &Root, (operation, plan): &(Operation, Plan)) -> Result<()> {
+    let now = preview_redo(root)?;
+    same_operations(now.as_ref().is_some_and(|(now, _)| now.id == operation.id))?;
+    now.map_or(Ok(()), |(_, now)| same_files(plan, &now))
+}
+
+fn same_operations(same: bool) -> Result<()> {
+    let what = "another run of deploy-vfio was faster: what was shown is not what there is now";
+    if same { Ok(()) } else { Err(Error::Busy { what: what.to_owned() }) }
+}
+
+fn same_files(shown: &Plan, now: &Plan) -> Result<()> {
+    let differs = |one: &Plan, other: &Plan| {
+        let changed = one.changes.iter().find(|change| !other.changes.contains(change));
+        changed.map(|change| change.path.clone())
+    };
+    let path = differs(shown, now).or_else(|| differs(now, shown));
+    path.map_or(Ok(()), |path| Err(Error::Changed { path }))
+}
+
+/// What is left to be rebuilt, as the undo of the operation that left it last.
+fn rest(root: &Root, owed: Owed) -> Result<Vec<UndoPreview>> {
+    let Some(id) = owed.keys().next_back().copied() else { return Ok(Vec::new()) };
+    let operation = operation(root, id)?;
+    let owed = owed.into_values().flatten().collect();
+    let plan = Plan { title: operation.title.clone(), owed, ..Plan::default() };
+    Ok(vec![UndoPreview { operation, plan, edits: Plan::default(), conflict: None }])
+}
+
+fn previews(root: &Root, ids: Vec<u32>, on_conflict: OnConflict) -> Result<Vec<UndoPreview>> {
+    let owed = owed(root)?;
+    if ids.is_empty() {
+        return rest(root, owed);
+    }
+    let owed: BTreeSet<_> = owed.into_values().flatten().collect();
+    let forwards: Vec<_> = ids.iter().map(|&id| forward(root, id)).collect::<Result<_>>()?;
+    let mut seen = Seen::before(root, forwards.iter().map(|forward| &forward.part));
+    let mut previews = Vec::new();
+    for (id, forward) in forwards.into_iter().map(|forward| (forward.id, forward.part)) {
         let (_, edited) = assemble::undo_steps(&seen, &forward, OnConflict::Stop)?;
         let (steps, stays) = assemble::undo_steps(&seen, &forward, on_conflict)?;
         let edits = assemble::edits(&seen, &forward, &edited)?;

@@ -44,6 +44,8 @@ pub(crate) struct Run<'a> {
     pub(crate) wanted: BTreeSet<Rebuild>,
     /// Older operations that an undo takes back with this one.
     pub(crate) with: Vec<u32>,
+    /// The newest number at the time that the end speaks of; `None` is now.
+    pub(crate) newest: Option<u32>,
     programs: Cell<usize>,
 }
 
@@ -63,8 +65,21 @@ impl<'a> Run<'a> {
         part: Part,
     ) -> Self {
         let (name, conflicts, programs) = (name.to_owned(), String::new(), Cell::new(0));
-        let (wanted, with) = (part.plan().rebuilds(), Vec::new());
-        Self { root, disk, settings, store, id, name, part, conflicts, wanted, with, programs }
+        let (wanted, with, newest) = (part.plan().rebuilds(), Vec::new(), None);
+        Self {
+            root,
+            disk,
+            settings,
+            store,
+            id,
+            name,
+            part,
+            conflicts,
+            wanted,
+            with,
+            newest,
+            programs,
+        }
     }
 
     /// All of it, or none of it.
@@ -153,7 +168,7 @@ impl<'a> Run<'a> {
         let mut end = self.entry(if self.is_undo() { State::Undone } else { State::Applied });
         end.settled = self.settled(&given)?;
         end.by_hand.clone_from(&done.by_hand);
-        end.newest = store::newest(root)?;
+        end.newest = self.newest.map_or_else(|| store::newest(root), Ok)?;
         self.log(end.clone())?;
         Ok((done, end))
     }
@@ -162,14 +177,15 @@ impl<'a> Run<'a> {
     fn rebuild(&self) -> Result<Done> {
         let (wanted, rebuilder) = (&self.wanted, self.settings.rebuilder);
         if !rebuilder.rebuilds() {
-            let by_hand = wanted.iter().flat_map(|&what| rebuilder.by_hand(self.root, what));
+            let by_hand =
+                wanted.iter().flat_map(|&what| rebuilder.by_hand(self.root, self.now(what)));
             let done = Done { rebuilt: BTreeSet::new(), by_hand: by_hand.collect() };
             self.log(self.entry(self.work(State::Verifying)))?;
             return Ok(done);
         }
         let mut entry = self.entry(self.work(State::Generating));
         for what in BUILT.into_iter().filter(|what| wanted.contains(what)) {
-            for output in rebuilder.outputs(self.root, what, &self.tag())? {
+            for output in rebuilder.outputs(self.root, self.now(what), &self.tag())? {
                 let dir = split(&output.path).0;
                 if !entry.marks.iter().any(|mark| mark.path == dir) {
                     let mark = Mark::of(self.root, dir, &self.tag())?;
@@ -188,6 +204,14 @@ impl<'a> Run<'a> {
         Ok(Done { rebuilt: wanted.clone(), by_hand: Vec::new() })
     }
 
+    /// What a rebuild is in this part: only who plans a trial has GRUB try it.
+    fn now(&self, what: Rebuild) -> Rebuild {
+        match what {
+            Rebuild::Trial if !self.name.is_empty() => Rebuild::NoTrial,
+            what => what,
+        }
+    }
+
     fn stage(&self, what: Rebuild, given: &[String]) -> Result<Vec<Artefact>> {
         self.pause()?;
         let output = |bytes: &[u8]| {
@@ -203,7 +227,7 @@ impl<'a> Run<'a> {
             given,
             looks_inside: self.settings.verify.is_some(),
         };
-        self.settings.rebuilder.stage(self.root, what, &job)
+        self.settings.rebuilder.stage(self.root, self.now(what), &job)
     }
 
     fn commit_built(&self, artefacts: &[Artefact]) -> Result<()> {
@@ -345,14 +369,11 @@ impl<'a> Run<'a> {
 
     /// The state before this part.
     fn end_of_back(&self, entries: &[Entry]) -> Entry {
-        let before = match self.work(State::Applying) {
-            State::Undoing => State::Applied,
-            State::Redoing => State::Undone,
-            _ => return Entry { clean: true, ..self.entry(State::RolledBack) },
+        let ends = |entry: &&Entry| {
+            entry.part != self.name && matches!(entry.state, State::Applied | State::Undone)
         };
-        let last = entries.iter().rev().find(|entry| entry.state == before);
-        let last = last.cloned().unwrap_or_else(|| self.entry(before));
-        Entry { clean: true, ..last }
+        let last = entries.iter().rev().find(ends).cloned();
+        Entry { clean: true, ..last.unwrap_or_else(|| self.entry(State::RolledBack)) }
     }
 
     /// What took effect at once is told about the old files; they are in place either way.

@@ -14,7 +14,7 @@ use crate::{
         Meta, Settings,
         disk::Disk,
         journal::{self, Entry},
-        place::{Folder, join, split},
+        place::{Folder, check_built, join, split},
         record::{Part, blob_name},
         wait::Wait,
     },
@@ -280,11 +280,19 @@ fn replace(
     disk.sync_folder(folder)
 }
 
+/// Refuses what [`Store::open`] would refuse, for a dry run; whose the directory is depends on who asks.
+pub(crate) fn check(root: &Root) -> Result<()> {
+    check_built(root, LOCK)?;
+    root.stat(STATE)?.map_or(Ok(()), |stat| private(STATE, &stat, stat.st_uid))
+}
+
 /// The state directory may be ours alone: it decides what recovery writes.
 fn check_private(folder: &Folder) -> Result<()> {
     let stat = rustix::fs::fstat(&folder.fd).at("inspect", &folder.path)?;
-    let me = rustix::process::geteuid().as_raw();
-    let path = &folder.path;
+    private(&folder.path, &stat, rustix::process::geteuid().as_raw())
+}
+
+fn private(path: &str, stat: &rustix::fs::Stat, me: u32) -> Result<()> {
     if stat.st_mode & 0o077 == 0 && stat.st_uid == me {
         return Ok(());
     }
