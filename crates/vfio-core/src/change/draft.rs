@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Result, Root,
-    change::{Change, Image, Meta, Plan, Warning, place::refuse},
+    change::{Change, Image, Meta, Plan, Stamp, Warning, place::refuse},
 };
 
 /// An overlay over a [`Root`]: reads fall through to the tree until something is written.
@@ -28,13 +28,15 @@ pub struct Draft<'r> {
     images: BTreeMap<String, Image>,
     notes: Vec<String>,
     warnings: Vec<Warning>,
+    begun: Stamp,
 }
 
 impl<'r> Draft<'r> {
     /// An empty overlay over `root`.
     #[must_use]
     pub fn new(root: &'r Root) -> Self {
-        Self { root, images: BTreeMap::new(), notes: Vec::new(), warnings: Vec::new() }
+        let (images, begun) = (BTreeMap::new(), Stamp::now(root));
+        Self { root, images, notes: Vec::new(), warnings: Vec::new(), begun }
     }
 
     /// The tree underneath.
@@ -135,8 +137,8 @@ impl<'r> Draft<'r> {
                 changes.push(Change { path, before, after });
             }
         }
-        let (notes, warnings) = (self.notes, self.warnings);
-        Ok(Plan { title: title.into(), changes, notes, warnings, ..Plan::default() })
+        let (notes, warnings, begun) = (self.notes, self.warnings, self.begun);
+        Ok(Plan { title: title.into(), changes, notes, warnings, begun, ..Plan::default() })
     }
 }
 

@@ -80,6 +80,11 @@ fn outputs(
 }
 
 /// Carries out `plan`, which changes something: all of it, or none of it.
+///
+/// # Errors
+///
+/// [`Error::Busy`] where another run came in between since the plan was begun, [`Error::Changed`] where somebody
+/// changed a file; whatever cannot be carried out here.
 pub fn apply(root: &Root, plan: &Plan, settings: &Settings<'_>) -> Result<Applied> {
     Work::new(root, &Disk::new(), settings).apply(plan)
 }
@@ -163,6 +168,7 @@ impl<'a> Work<'a> {
         fits(self.root, plan, self.settings.rebuilder)?;
         self.may_stage(&plan.rebuilds())?;
         let (store, _packages) = self.open()?;
+        plan.begun.still(self.root)?;
         self.recover_all(&store)?;
         let id = store.next()?;
         let mut part = assemble::apply(self.root, plan, id)?;

@@ -41,6 +41,7 @@ mod run;
 mod settings;
 mod shell;
 mod space;
+mod stamp;
 mod store;
 mod unit;
 mod verdict;
@@ -62,5 +63,6 @@ pub use settings::{
     Applied, Artefact, Damage, Interrupt, OnConflict, Operation, Recovered, Settings, Standing,
     UndoPreview, Undone, Verify,
 };
+pub use stamp::Stamp;
 pub use unit::Unit;
 pub use verdict::set_verdict;

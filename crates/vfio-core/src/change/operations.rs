@@ -163,7 +163,7 @@ pub fn standing(root: &Root, operation: &Operation) -> Result<Vec<(String, Stand
     steps.map(|step| Ok((step.path.clone(), assemble::shown_standing(root, &step)?))).collect()
 }
 
-/// An operation that waits for [`recover`].
+/// An operation that waits for [`recover`](crate::change::recover).
 pub fn interrupted(root: &Root) -> Result<Option<u32>> {
     for id in ids(root)? {
         match last(root, id) {

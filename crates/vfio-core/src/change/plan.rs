@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use crate::{change::Image, layout};
+use crate::{
+    change::{Image, Stamp},
+    layout,
+};
 
 /// One path's old and new image. `before` is both the precondition and the undo record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub struct Plan {
     /// What is rebuilt although none of the changes asks for it: what operations left that were taken back
     /// before.
     pub owed: BTreeSet<Rebuild>,
+    /// How far the journal had come when it was begun.
+    pub begun: Stamp,
 }
 
 impl Plan {

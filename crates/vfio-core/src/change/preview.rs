@@ -13,6 +13,7 @@ use crate::{
         engine::conflict,
         operations::{Owed, applied, forward, operation, owed, redoable},
         record::plan,
+        stamp::faster,
         store::load,
     },
 };
@@ -50,8 +51,7 @@ pub(crate) fn still_redoes(root: &Root, (operation, plan): &(Operation, Plan)) -
 }
 
 fn same_operations(same: bool) -> Result<()> {
-    let what = "another run of deploy-vfio was faster: what was shown is not what there is now";
-    if same { Ok(()) } else { Err(Error::Busy { what: what.to_owned() }) }
+    if same { Ok(()) } else { Err(faster()) }
 }
 
 fn same_files(shown: &Plan, now: &Plan) -> Result<()> {
