@@ -160,6 +160,17 @@ mod tests {
     }
 
     #[test]
+    fn owners_attributes_and_turned_text_are_told() {
+        let Image::File { bytes, mut meta } = file("a\u{202e}b\n", 0o644) else { unreachable!() };
+        (meta.uid, meta.gid) = (1, 2);
+        meta.xattrs.insert("user.x".to_owned(), b"1".to_vec());
+        let text = shown(file("a\n", 0o644), Image::File { bytes, meta });
+        assert!(text.contains("old owner 0:0\nnew owner 1:2\n"), "{text}");
+        assert!(text.contains("extended attributes differ\n"), "{text}");
+        assert!(text.contains("\n+a\\u{202e}b\n"), "{text}");
+    }
+
+    #[test]
     fn a_guest_is_shown_without_its_passwords() {
         let path = "etc/libvirt/qemu/guest.xml".to_owned();
         let before = file("<domain>\n<graphics passwd='x'/>\n</domain>\n", 0o600);

@@ -345,17 +345,97 @@ mod tests {
 
     use super::*;
 
-    /// What is run for a trial: the first words of each call.
-    fn calls(files: &[(&str, &str)]) -> Vec<String> {
+    fn tree(files: &[(&str, &str)]) -> (tempfile::TempDir, Root) {
         let dir = tempfile::tempdir().unwrap();
-        for (path, text) in files.iter().chain(&[("bin/cp", "")]) {
+        for (path, text) in files {
             let path = dir.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         }
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let calls = super::calls(&Root::open(dir.path()).unwrap(), Rebuild::Trial, "t").unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        (dir, root)
+    }
+
+    /// What each system is given to run, and what a person would type there.
+    #[test]
+    fn each_system_has_programs_of_its_own() {
+        const DEBIAN: &[(&str, &str)] = &[
+            ("usr/sbin/update-grub", r#"grub-mkconfig -o /boot/grub/grub.cfg "$@""#),
+            ("usr/sbin/update-initramfs", "mkinitramfs"),
+            ("usr/sbin/mkinitramfs", ""),
+            ("boot/initrd.img-6.1", ""),
+            ("lib/modules/6.1/x", ""),
+            ("boot/grub/grub.cfg", ""),
+        ];
+        const FEDORA: &[(&str, &str)] = &[
+            ("usr/bin/dracut", ""),
+            ("usr/sbin/grub2-mkconfig", ""),
+            ("boot/initramfs-6.1.img", ""),
+            ("boot/initramfs-5.9.img", "its modules are gone"),
+            ("lib/modules/6.1/x", ""),
+            ("boot/grub2/grub.cfg", ""),
+        ];
+        const ARCH: &[(&str, &str)] = &[
+            ("usr/bin/mkinitcpio", ""),
+            ("usr/bin/grub-mkconfig", ""),
+            ("lib/modules/6.1-arch/pkgbase", "linux\n"),
+            ("boot/initramfs-linux.img", ""),
+            ("boot/grub/grub.cfg", ""),
+        ];
+        for (files, image, menu, typed) in [
+            (
+                DEBIAN,
+                "/usr/sbin/mkinitramfs -o /boot/.initrd.img-6.1.t.new~ 6.1",
+                "/usr/sbin/update-grub -o /boot/grub/.grub.cfg.t.new~",
+                ["update-initramfs -u -k all", "update-grub"],
+            ),
+            (
+                FEDORA,
+                "/usr/bin/dracut --force /boot/.initramfs-6.1.img.t.new~ 6.1",
+                "/usr/sbin/grub2-mkconfig -o /boot/grub2/.grub.cfg.t.new~",
+                ["dracut --regenerate-all --force", "grub2-mkconfig -o /boot/grub2/grub.cfg"],
+            ),
+            (
+                ARCH,
+                "/usr/bin/mkinitcpio -g /boot/.initramfs-linux.img.t.new~ -k 6.1-arch",
+                "/usr/bin/grub-mkconfig -o /boot/grub/.grub.cfg.t.new~",
+                ["mkinitcpio -P", "grub-mkconfig -o /boot/grub/grub.cfg"],
+            ),
+        ] {
+            let (dir, root) = tree(files);
+            let run = |what| {
+                let calls = super::calls(&root, what, "t").unwrap().into_iter();
+                let line = |call: Call| format!("{} {}", call.program, call.arguments.join(" "));
+                calls.map(line).collect::<Vec<_>>()
+            };
+            assert_eq!(run(Rebuild::Initramfs), [image]);
+            assert_eq!(run(Rebuild::BootMenu), [menu]);
+            for (what, typed) in [Rebuild::Initramfs, Rebuild::BootMenu].into_iter().zip(typed) {
+                let typed = format!("chroot {} {typed}", dir.path().display());
+                assert_eq!(by_hand(&root, what), [typed]);
+            }
+            // What only a running system has.
+            for what in [Rebuild::Units, Rebuild::AppArmor, Rebuild::Hooks, Rebuild::Guests] {
+                assert!(run(what).is_empty() && by_hand(&root, what).is_empty(), "{what}");
+            }
+        }
+        let refused = |files: &[(&str, &str)], what| {
+            super::calls(&tree(files).1, what, "t").unwrap_err().to_string()
+        };
+        assert_eq!(refused(&[], Rebuild::BootMenu), "there is no /boot/grub or /boot/grub2");
+        let bare = [("boot/initrd.img-6.1", ""), ("lib/modules/6.1/x", ""), ("boot/grub/x", "")];
+        assert_eq!(refused(&bare, Rebuild::BootMenu), "no program builds the boot menu here");
+        assert_eq!(refused(&bare, Rebuild::Initramfs), "no program builds an initramfs here");
+        let trial = refused(&[("boot/grub/x", ""), (TRIAL, "")], Rebuild::Trial);
+        assert_eq!(trial, "no program writes GRUB's variables here");
+    }
+
+    /// What is run for a trial: the first words of each call.
+    fn calls(files: &[(&str, &str)]) -> Vec<String> {
+        let (_dir, root) = tree(&[files, &[("bin/cp", "")]].concat());
+        let calls = super::calls(&root, Rebuild::Trial, "t").unwrap();
         let word = |call: &Call| match call.program.rsplit('/').next() {
             Some("cp") => "cp".to_owned(),
             _ => call.arguments[1].clone(),

@@ -22,14 +22,16 @@ const LOCK: &str = "var/lib/dpkg/lock-frontend";
 /// The lock, for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Held(
-    #[expect(dead_code, reason = "closing it releases the lock")] Option<OwnedFd>,
+    #[cfg_attr(not(test), expect(dead_code, reason = "closing it releases the lock"))]
+    Option<OwnedFd>,
 );
 
 /// Takes dpkg's lock, as apt does.
 pub(crate) fn lock(root: &Root, settings: &Settings<'_>) -> Result<Held> {
-    if !root.is_host() {
-        return Ok(Held(None));
-    }
+    if root.is_host() { take(root, settings) } else { Ok(Held(None)) }
+}
+
+fn take(root: &Root, settings: &Settings<'_>) -> Result<Held> {
     // Who may not open it is not going to install packages beside us either.
     let Ok(Some(file)) = root.open_at(LOCK, OFlags::RDWR | OFlags::NOFOLLOW) else {
         return Ok(Held(None));
@@ -94,11 +96,71 @@ fn named(root: &Root, pid: Option<i32>) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test lays out its own tree")]
 mod tests {
+    use std::{
+        fs,
+        io::{BufRead, BufReader},
+        process::{Child, Command, Stdio},
+    };
+
     use super::*;
+    use crate::change::{Interrupt, NoRebuild};
+
+    /// Holds the lock until it is killed; a lock of this very process would keep nobody out.
+    const HOLDER: &str = "import fcntl, sys, time\n\
+        file = open(sys.argv[1], 'r+')\n\
+        fcntl.lockf(file, fcntl.LOCK_EX)\n\
+        print(flush=True)\n\
+        time.sleep(60)\n";
+
+    fn holder_of(path: &std::path::Path) -> Option<Child> {
+        let mut python = Command::new("python3");
+        let child = python.args(["-c", HOLDER]).arg(path).stdout(Stdio::piped()).spawn();
+        assert!(child.is_ok() || std::env::var_os("CI").is_none(), "python3 is not installed");
+        let mut child = child.ok()?;
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+        Some(child)
+    }
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "a test lays out its own tree")]
+    fn a_package_manager_at_work_is_waited_for_and_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let interrupt = Interrupt::new();
+        let settings = Settings {
+            rebuilder: &NoRebuild,
+            verify: None,
+            interrupt: &interrupt,
+            wait: Duration::from_millis(10),
+            progress: &|_| (),
+        };
+        // A machine without dpkg.
+        assert!(take(&root, &settings).unwrap().0.is_none());
+        let path = dir.path().join(LOCK);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "").unwrap();
+        assert!(take(&root, &settings).unwrap().0.is_some());
+
+        let Some(mut child) = holder_of(&path) else { return };
+        let id = child.id();
+        let busy = || take(&root, &settings).unwrap_err().to_string();
+        assert_eq!(busy(), format!("process {id} holds /{LOCK}"));
+        let home = dir.path().join(format!("proc/{id}"));
+        fs::create_dir_all(&home).unwrap();
+        fs::write(home.join("comm"), "apt\x1b\n").unwrap();
+        assert_eq!(busy(), format!("apt\\u{{1b}} (process {id}) holds /{LOCK}"));
+        // One that runs us waits for us, so nobody waits for it.
+        let ours = dir.path().join(format!("proc/{}", std::process::id()));
+        fs::create_dir_all(&ours).unwrap();
+        fs::write(ours.join("status"), format!("PPid:\t{id}\n")).unwrap();
+        assert!(take(&root, &settings).unwrap().0.is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(take(&root, &settings).unwrap().0.is_some());
+    }
+
+    #[test]
     fn a_package_manager_that_runs_us_is_told_from_another() {
         let status = |parent: i32| format!("Name:\tx\nPPid:\t{parent}\nUid:\t0\n");
         let dir = tempfile::tempdir().unwrap();

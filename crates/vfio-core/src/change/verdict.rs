@@ -34,3 +34,41 @@ pub fn set_verdict(
     disk.rename((&folder, new), (&folder, name))?;
     disk.sync_folder(&folder)
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test makes its own trees")]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+
+    use super::*;
+    use crate::{
+        change::{Interrupt, NoRebuild},
+        host::trial::judged,
+    };
+
+    #[test]
+    fn the_last_verdict_stays_on_lines_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let interrupt = Interrupt::new();
+        let settings = Settings {
+            rebuilder: &NoRebuild,
+            verify: None,
+            interrupt: &interrupt,
+            wait: Duration::from_millis(10),
+            progress: &|_| (),
+        };
+        let say = |attempt, because: &[&str]| {
+            let because: Vec<_> = because.iter().map(|&reason| reason.to_owned()).collect();
+            set_verdict(&root, attempt, &because, &settings).unwrap();
+            (judged(&root), fs::read_to_string(dir.path().join(VERDICT)).unwrap())
+        };
+        let told = say(1, &["no\nformat=1\nattempt=9", "driver"]);
+        assert_eq!(told, (1, "format=1\nattempt=1\nnoformat=1attempt=9\ndriver\n".to_owned()));
+        assert_eq!(say(2, &["late"]), (2, "format=1\nattempt=2\nlate\n".to_owned()));
+        let mode = fs::metadata(dir.path().join(VERDICT)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o600);
+        let names = fs::read_dir(dir.path().join("var/lib/deploy-vfio")).unwrap();
+        assert!(names.map(|name| name.unwrap().file_name()).all(|name| name != ".trial.tmp"));
+    }
+}
