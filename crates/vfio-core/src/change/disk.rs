@@ -45,6 +45,22 @@ enum Fuel {
     Fault(usize),
 }
 
+/// What the file systems of a test cannot do.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lacks {
+    Nothing,
+    /// Neither exchange nor hard links: FAT, before Linux 6.0.
+    Exchange,
+    /// No flag of `renameat2`: ZFS, NFS.
+    Flags,
+}
+
+#[cfg(test)]
+thread_local! {
+    pub(crate) static LACKS: Cell<Lacks> = const { Cell::new(Lacks::Nothing) };
+}
+
 /// The power to write.
 #[derive(Debug)]
 pub(crate) struct Disk {
@@ -142,10 +158,7 @@ impl Disk {
 
     /// Gives what is at `from` a second name, or copies it where there can be none.
     pub(crate) fn keep(&self, at: &Folder, from: &str, to: &str) -> Result<()> {
-        let linked = self
-            .step()
-            .and_then(|()| rustix::fs::linkat(&at.fd, from, &at.fd, to, AtFlags::empty()));
-        if linked.is_ok() {
+        if self.link((at, from), (at, to)).is_ok() {
             return Ok(());
         }
         let (source, path) = (at.join(from), at.join(to));
@@ -157,7 +170,15 @@ impl Disk {
             .map_err(io::Error::from)
             .and_then(|()| io::copy(&mut from, &mut to))
             .at("copy", &source)?;
-        self.sync(&OwnedFd::from(to)).at("sync", &path)
+        let stat = rustix::fs::fstat(&from).at("inspect", &source)?;
+        let to = OwnedFd::from(to);
+        // Where there are no links there may be no owners and modes of one's own either.
+        let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+        let _ = self.step().and_then(|()| rustix::fs::fchown(&to, Some(uid), Some(gid)));
+        let mode = Mode::from_raw_mode(stat.st_mode);
+        let _ = self.step().and_then(|()| rustix::fs::fchmod(&to, mode));
+        self.set_time(&to, Mtime::of(&stat)).at("set the time of", &path)?;
+        self.sync(&to).at("sync", &path)
     }
 
     /// Owner, attributes, mode and time, in the order in which they do not undo each other.
@@ -223,10 +244,7 @@ impl Disk {
 
     /// Gives what is at `from` the name `to`, which must be free: `false` when it is not.
     pub(crate) fn rename_new(&self, at: (&Folder, &str), to: (&Folder, &str)) -> Result<bool> {
-        let done = self.step().and_then(|()| {
-            rustix::fs::renameat_with(&at.0.fd, at.1, &to.0.fd, to.1, RenameFlags::NOREPLACE)
-        });
-        match done {
+        match self.rename_with(at, to, RenameFlags::NOREPLACE) {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) => Ok(false),
             // A file system without the flag: link() has the same promise for files.
@@ -236,22 +254,41 @@ impl Disk {
     }
 
     fn link_new(&self, at: (&Folder, &str), to: (&Folder, &str)) -> Result<bool> {
-        let linked = self
-            .step()
-            .and_then(|()| rustix::fs::linkat(&at.0.fd, at.1, &to.0.fd, to.1, AtFlags::empty()));
-        match linked {
+        match self.link(at, to) {
             Ok(()) => self.unlink(at.0, at.1).map(|()| true),
             Err(Errno::EXIST) => Ok(false),
             Err(errno) => Err(errno).at("rename", &at.0.join(at.1)),
         }
     }
 
+    fn link(&self, at: (&Folder, &str), to: (&Folder, &str)) -> Result<(), Errno> {
+        self.step()?;
+        #[cfg(test)]
+        if LACKS.get() == Lacks::Exchange {
+            return Err(Errno::PERM);
+        }
+        rustix::fs::linkat(&at.0.fd, at.1, &to.0.fd, to.1, AtFlags::empty())
+    }
+
+    fn rename_with(
+        &self,
+        at: (&Folder, &str),
+        to: (&Folder, &str),
+        flags: RenameFlags,
+    ) -> Result<(), Errno> {
+        self.step()?;
+        #[cfg(test)]
+        match LACKS.get() {
+            Lacks::Exchange if flags == RenameFlags::EXCHANGE => return Err(Errno::INVAL),
+            Lacks::Flags => return Err(Errno::INVAL),
+            _ => {}
+        }
+        rustix::fs::renameat_with(&at.0.fd, at.1, &to.0.fd, to.1, flags)
+    }
+
     /// Exchanges two names in one step: `false` when the file system cannot.
     pub(crate) fn exchange(&self, one: (&Folder, &str), two: (&Folder, &str)) -> Result<bool> {
-        let done = self.step().and_then(|()| {
-            rustix::fs::renameat_with(&one.0.fd, one.1, &two.0.fd, two.1, RenameFlags::EXCHANGE)
-        });
-        match done {
+        match self.rename_with(one, two, RenameFlags::EXCHANGE) {
             Ok(()) => Ok(true),
             Err(Errno::INVAL | Errno::NOSYS) => Ok(false),
             Err(errno) => Err(errno).at("exchange", &two.0.join(two.1)),

@@ -44,6 +44,13 @@ pub struct Mtime {
     pub nanoseconds: u32,
 }
 
+impl Mtime {
+    pub(crate) fn of(stat: &Stat) -> Self {
+        let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
+        Self { seconds: stat.st_mtime, nanoseconds }
+    }
+}
+
 /// What belongs to a file besides its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
@@ -71,12 +78,11 @@ impl Meta {
     }
 
     fn of(stat: &Stat, fd: &OwnedFd, xattrs: BTreeMap<String, Vec<u8>>) -> Self {
-        let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
         Self {
             mode: stat.st_mode & 0o7777,
             uid: stat.st_uid,
             gid: stat.st_gid,
-            mtime: Some(Mtime { seconds: stat.st_mtime, nanoseconds }),
+            mtime: Some(Mtime::of(stat)),
             xattrs,
             flags: flags(fd).map(|flags| (flags & CARRIED).bits()),
         }

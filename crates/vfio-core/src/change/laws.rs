@@ -13,7 +13,10 @@ use std::{
 use super::*;
 use crate::{
     Error, Result, Root,
-    change::{disk::Disk, engine::Work},
+    change::{
+        disk::{Disk, LACKS, Lacks},
+        engine::Work,
+    },
     layout::GUESTS,
 };
 
@@ -340,6 +343,21 @@ fn a_power_cut_anywhere_leaves_the_old_tree_or_the_new() {
         let grub = root.text("boot/grub/grub.cfg").unwrap().unwrap();
         assert!(grub.starts_with("old menu") || grub.starts_with("menu of"), "torn at {calls}");
     });
+}
+
+/// The same where names cannot be exchanged, as on a firmware's partition, or not be taken only if free.
+#[test]
+fn a_power_cut_leaves_the_old_tree_or_the_new_on_poor_file_systems() {
+    for lacks in [Lacks::Exchange, Lacks::Flags] {
+        LACKS.set(lacks);
+        cut_applies((machine, plan), |root, calls| {
+            let menu = root.text("boot/grub/grub.cfg").unwrap().unwrap_or_default();
+            let whole = menu.starts_with("old menu") || menu.starts_with("menu of");
+            assert!(whole, "{lacks:?}: torn at {calls}: {menu:?}");
+        });
+        cut_undos((machine, plan));
+        LACKS.set(Lacks::Nothing);
+    }
 }
 
 #[test]

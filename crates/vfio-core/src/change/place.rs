@@ -51,11 +51,7 @@ impl Folder {
 
     /// When a name in here last changed.
     pub(crate) fn time(&self) -> Result<Mtime> {
-        let stat = rustix::fs::fstat(&self.fd).at("inspect", &self.path)?;
-        Ok(Mtime {
-            seconds: stat.st_mtime,
-            nanoseconds: u32::try_from(stat.st_mtime_nsec).unwrap_or_default(),
-        })
+        Ok(Mtime::of(&rustix::fs::fstat(&self.fd).at("inspect", &self.path)?))
     }
 }
 
