@@ -365,6 +365,40 @@ fn a_power_cut_in_an_undo_leaves_it_undone() {
     cut_undos((machine, plan));
 }
 
+/// Nothing is left but what an undo left to be rebuilt: the menu is the old one or the new one, what is undone
+/// stays so, and a recovery that is cut off, too, leaves the rebuild owed.
+#[test]
+fn a_power_cut_while_only_a_rebuild_is_owed_leaves_all_undone() {
+    let fake = Fake { fail: false };
+    let mut finished = 0;
+    for calls in 0.. {
+        let (dir, root) = machine();
+        apply(&root, &plan(&root), &settings(&fake)).unwrap();
+        undo(&root, OnConflict::Stop, &settings(&NoRebuild)).unwrap().unwrap();
+        let undone = content(dir.path());
+        let disk = Disk::cut_after(calls);
+        let done = Work::new(&root, &disk, &settings(&fake)).undo(OnConflict::Stop, 1);
+        recover_through_cuts(&root, &fake, calls % 11);
+        let operation = history(&root).unwrap().remove(0);
+        assert_eq!(operation.state, State::Undone, "cut at {calls}");
+        let mut now = content(dir.path());
+        if operation.by_hand.is_empty() {
+            let menu = root.text("boot/grub/grub.cfg").unwrap().unwrap();
+            assert_eq!(menu, "menu of GRUB_TIMEOUT=5\n", "cut at {calls}");
+            for built in ["boot/grub/grub.cfg", "boot/initrd.img-6.1"] {
+                now.insert(built.to_owned(), undone[built].clone());
+            }
+            finished += 1;
+        }
+        assert_same(&now, &undone, &format!("cut at {calls}"));
+        assert_eq!(redo(&root, &settings(&fake)).unwrap().map(|redone| redone.id), Some(1));
+        if done.is_ok() {
+            break;
+        }
+    }
+    assert!(finished > 5, "only {finished} cuts left a rebuild that was finished");
+}
+
 /// On top of the first: a file of its again, one of its own, and one of its taken away.
 fn more(root: &Root) -> Plan {
     let mut draft = Draft::new(root);
