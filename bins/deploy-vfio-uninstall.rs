@@ -51,7 +51,8 @@ fn main() -> ExitCode {
 
 fn run(cx: &Context, args: Args) -> Result<(), Failure> {
     let there = installation::uninstall(&mut cx.draft(), &args.prefix)?;
-    let deployed = if there { deployed(cx)? } else { Vec::new() };
+    // Who says `--undo` wants that, wherever the programs are.
+    let deployed = if there || args.undo { deployed(cx)? } else { Vec::new() };
     if !deployed.is_empty() && takes_back(cx, &args, &deployed)? {
         cx.undo_all(OnConflict::Stop).map_err(in_two_steps)?;
         if cx.global().dry_run || !installation::uninstall(&mut cx.draft(), &args.prefix)? {

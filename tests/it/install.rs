@@ -171,6 +171,17 @@ fn a_removal_takes_back_what_is_deployed_when_it_is_told_to() {
     assert_eq!(place.run(&["uninstall"]).stdout, "Nothing to do.\n");
 }
 
+/// The programs may be elsewhere, or gone: who says `--undo` wants it.
+#[test]
+fn a_removal_takes_back_what_is_deployed_wherever_the_programs_are() {
+    let place = Place::new();
+    let before = place.tree();
+    done(&place.run(&["hugepages", "2M", "64"]));
+    done(&place.run(&["uninstall", "--undo"]));
+    assert_eq!(before.diff(&place.tree()), "");
+    assert_eq!(place.run(&["uninstall", "--undo"]).stdout, "Nothing to do.\n");
+}
+
 /// The installation may stand anywhere among what is deployed: all of it goes, or nothing.
 #[test]
 fn a_removal_takes_everything_back_or_nothing() {

@@ -49,6 +49,9 @@ impl Context {
             unseen.iter().for_each(|note| self.say(note));
             return self.nothing_to_do(&plan, data);
         }
+        if self.rebuilder().rebuilds() {
+            plan.owed = change::left_to_rebuild(self.root())?;
+        }
         // A dry run, and the diff above the question, promise only what can be done here.
         if !self.is_described() {
             change::check(self.root(), &plan, self.rebuilder())?;
@@ -176,6 +179,10 @@ impl Context {
         };
         let (operation, plan) = &shown;
         self.say(format!("Redoing operation {}: {}", operation.id, operation.title));
+        if plan.rebuilds().contains(&Rebuild::Trial) {
+            let again = "no redo puts an entry on trial: `deploy-vfio trial off`, then the command itself does";
+            self.say(format!("note: {again}"));
+        }
         self.carry_out(plan, "Make these changes again?", &Map::new(), |cx| {
             let redone = cx.engine(None, |s| change::redo_shown(cx.root(), &shown, s))?;
             let done = cx.say_undone(redone, "in place again")?;

@@ -50,9 +50,13 @@ fi
 
 # The numbers of all operations, the newest first. A record that was set aside has more than a number.
 newest_first=
+aside=
 for operation in "$state"/tx/[0-9]*; do
 	number=${operation##*/}
-	case $number in *[!0-9]*) continue ;; esac
+	case $number in
+	*.damaged*) aside=$aside$number$newline && continue ;;
+	*[!0-9]*) continue ;;
+	esac
 	[ -d "$operation" ] && newest_first=$number$newline$newest_first
 done
 
@@ -83,7 +87,7 @@ if [ -n "$list" ]; then
 		look_at "$number"
 		[ "$todo" = take ] || continue
 		title=$(sed -n 's/^  "title": "\(.*\)",$/\1/p' "$state/tx/$number/plan.json")
-		printf 'operation %s: %s\n' "$number" "$title"
+		printf 'operation %s: %s\n' "$number" "${title:-its record is damaged}"
 	done
 	exit 0
 fi
@@ -401,6 +405,9 @@ sync
 set -f
 for line in $amiss; do
 	leave "/${line%%"$tab"*} ${line#*"$tab"}"
+done
+for number in $aside; do
+	leave "the record of operation ${number%%.*} was set aside: what is left of that is unknown, and stays"
 done
 works=$(find "$root/etc" "$root/usr/local" "$root/usr/lib/dracut" \
 	\( -name '.?*.dv-[0-9]*.swp~' -o -name '?*.dv-rescue~' \) 2>/dev/null)

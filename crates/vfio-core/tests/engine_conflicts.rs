@@ -486,3 +486,15 @@ fn a_journal_that_others_may_write_is_refused_beforehand() {
         assert_eq!(refused.to_string(), "/var/lib/deploy-vfio is open to other users");
     }
 }
+
+/// A run that is still at work was not interrupted.
+#[test]
+fn an_operation_under_way_is_told_from_an_interrupted_one() {
+    let (_dir, root) = machine();
+    let seen = Cell::new(None);
+    let look = || seen.set(Some(change::ready(&root).unwrap_err().exit()));
+    let meanwhile = Meanwhile(&look);
+    change::apply(&root, &plan(&root), &settings(&meanwhile)).unwrap();
+    assert_eq!(seen.get(), Some(Exit::Busy));
+    change::ready(&root).unwrap();
+}

@@ -11,8 +11,8 @@ use std::{
 use vfio_core::{
     Error, Result, Root,
     change::{
-        self, Artefact, Draft, Interrupt, Job, NoRebuild, OnConflict, Rebuild, Rebuilder, Settings,
-        State,
+        self, Artefact, Draft, Interrupt, Job, NoRebuild, OnConflict, Plan, Rebuild, Rebuilder,
+        Settings, State,
     },
 };
 use vfio_testkit::Tree;
@@ -272,4 +272,26 @@ fn a_file_that_is_back_past_several_operations_is_no_conflict() {
     change::undo_all(&root, OnConflict::Stop, &settings(&notes)).unwrap();
     assert_eq!(states(&root), [State::Undone; 4]);
     assert!(!dir.path().join("etc/modprobe.d/x.conf").exists());
+}
+
+/// A trial that was taken back without a rebuild is still noted: the next operation takes the note away, too.
+#[test]
+fn an_operation_sees_to_what_its_plan_says_is_owed() {
+    let notes = Notes::default();
+    let (_dir, root) = deployed(&notes);
+    let by_hand = Settings { rebuilder: &NoRebuild, ..settings(&notes) };
+    let plan = |path: &str| {
+        let mut draft = Draft::new(&root);
+        draft.write(path, "x\n").unwrap();
+        draft.finish(path).unwrap()
+    };
+    change::apply(&root, &plan("etc/deploy-vfio/trial.toml"), &settings(&notes)).unwrap();
+    change::undo(&root, OnConflict::Stop, &by_hand).unwrap().unwrap();
+    let owed = change::left_to_rebuild(&root).unwrap();
+    assert_eq!(owed, BTreeSet::from([Rebuild::Trial]));
+    notes.asked.take();
+    let next = Plan { owed, ..plan("etc/other") };
+    change::apply(&root, &next, &settings(&notes)).unwrap();
+    assert_eq!(notes.asked.take(), [Rebuild::Trial]);
+    assert!(change::left_to_rebuild(&root).unwrap().is_empty());
 }

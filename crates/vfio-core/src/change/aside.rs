@@ -13,7 +13,7 @@ use crate::{
         disk::Disk,
         mounts,
         place::{Folder, join, split, tag},
-        store::{self, Store, TX, aside_name, ids, load, tx_path},
+        store::{self, LOCK, Store, TX, aside_name, ids, load, tx_path},
     },
 };
 
@@ -89,7 +89,7 @@ fn wrong(root: &Root, id: u32) -> Result<Option<String>> {
 }
 
 /// The error that a writing call would end with before it does anything: a damaged record, or an
-/// operation that waits for `recover`.
+/// operation that waits for `recover`, or that another run is busy with.
 pub fn ready(root: &Root) -> Result<()> {
     mounts::check(root, &[store::STATE])?;
     let mut waiting = None;
@@ -100,6 +100,9 @@ pub fn ready(root: &Root) -> Result<()> {
         }
     }
     let Some((id, part)) = waiting else { return Ok(()) };
+    if store::is_locked(root) {
+        return Err(Error::Busy { what: format!("another run of deploy-vfio holds /{LOCK}") });
+    }
     load(root, id, &part)?;
     Err(Error::NeedsRecovery { id })
 }

@@ -175,7 +175,9 @@ impl<'a> Work<'a> {
         assemble::sweep(self.root, &mut part, id)?;
         self.settings.interrupt.check()?;
         store.publish(id, &part, &planned())?;
-        let done = self.run(&store, id, "", part).carry_out()?;
+        let mut run = self.run(&store, id, "", part);
+        run.wanted = plan.rebuilds();
+        let done = run.carry_out()?;
         self.settle(&store, &done.rebuilt);
         Ok(Applied { id, rebuilt: done.rebuilt, by_hand: done.by_hand })
     }

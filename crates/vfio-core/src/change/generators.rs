@@ -358,32 +358,33 @@ mod tests {
         (dir, root)
     }
 
+    const DEBIAN: &[(&str, &str)] = &[
+        ("usr/sbin/update-grub", r#"grub-mkconfig -o /boot/grub/grub.cfg "$@""#),
+        ("usr/sbin/update-initramfs", "mkinitramfs"),
+        ("usr/sbin/mkinitramfs", ""),
+        ("boot/initrd.img-6.1", ""),
+        ("lib/modules/6.1/x", ""),
+        ("boot/grub/grub.cfg", ""),
+    ];
+    const FEDORA: &[(&str, &str)] = &[
+        ("usr/bin/dracut", ""),
+        ("usr/sbin/grub2-mkconfig", ""),
+        ("boot/initramfs-6.1.img", ""),
+        ("boot/initramfs-5.9.img", "its modules are gone"),
+        ("lib/modules/6.1/x", ""),
+        ("boot/grub2/grub.cfg", ""),
+    ];
+    const ARCH: &[(&str, &str)] = &[
+        ("usr/bin/mkinitcpio", ""),
+        ("usr/bin/grub-mkconfig", ""),
+        ("lib/modules/6.1-arch/pkgbase", "linux\n"),
+        ("boot/initramfs-linux.img", ""),
+        ("boot/grub/grub.cfg", ""),
+    ];
+
     /// What each system is given to run, and what a person would type there.
     #[test]
     fn each_system_has_programs_of_its_own() {
-        const DEBIAN: &[(&str, &str)] = &[
-            ("usr/sbin/update-grub", r#"grub-mkconfig -o /boot/grub/grub.cfg "$@""#),
-            ("usr/sbin/update-initramfs", "mkinitramfs"),
-            ("usr/sbin/mkinitramfs", ""),
-            ("boot/initrd.img-6.1", ""),
-            ("lib/modules/6.1/x", ""),
-            ("boot/grub/grub.cfg", ""),
-        ];
-        const FEDORA: &[(&str, &str)] = &[
-            ("usr/bin/dracut", ""),
-            ("usr/sbin/grub2-mkconfig", ""),
-            ("boot/initramfs-6.1.img", ""),
-            ("boot/initramfs-5.9.img", "its modules are gone"),
-            ("lib/modules/6.1/x", ""),
-            ("boot/grub2/grub.cfg", ""),
-        ];
-        const ARCH: &[(&str, &str)] = &[
-            ("usr/bin/mkinitcpio", ""),
-            ("usr/bin/grub-mkconfig", ""),
-            ("lib/modules/6.1-arch/pkgbase", "linux\n"),
-            ("boot/initramfs-linux.img", ""),
-            ("boot/grub/grub.cfg", ""),
-        ];
         for (files, image, menu, typed) in [
             (
                 DEBIAN,
@@ -421,6 +422,10 @@ mod tests {
                 assert!(run(what).is_empty() && by_hand(&root, what).is_empty(), "{what}");
             }
         }
+    }
+
+    #[test]
+    fn a_system_without_them_is_told_what_is_missing() {
         let refused = |files: &[(&str, &str)], what| {
             super::calls(&tree(files).1, what, "t").unwrap_err().to_string()
         };

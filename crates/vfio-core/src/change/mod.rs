@@ -54,7 +54,7 @@ pub use draft::Draft;
 pub use engine::{apply, check, check_undo, recover, redo, redo_shown, undo, undo_all, undo_shown};
 pub use image::{Image, Meta, Mtime};
 pub use journal::State;
-pub use operations::{history, interrupted, standing};
+pub use operations::{history, interrupted, left_to_rebuild, standing};
 pub use plan::{Change, Plan, Rebuild, Warning};
 pub use preview::{preview_redo, preview_undo, preview_undo_all};
 pub use rebuild::Programs;

@@ -70,6 +70,14 @@ pub(crate) fn owed(root: &Root) -> Result<Owed> {
     Ok(owed)
 }
 
+/// What earlier undos left to be rebuilt; nothing where only root may know.
+pub fn left_to_rebuild(root: &Root) -> Result<BTreeSet<Rebuild>> {
+    match owed(root) {
+        Err(error) if error.is_denied() => Ok(BTreeSet::new()),
+        owed => Ok(owed?.into_values().flatten().collect()),
+    }
+}
+
 /// What follows from the files of operation `id`, and of those taken back with it.
 pub(crate) fn left(root: &Root, id: u32, last: &Entry) -> Result<BTreeSet<Rebuild>> {
     let mut left = BTreeSet::new();

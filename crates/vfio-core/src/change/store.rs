@@ -6,7 +6,10 @@
 
 use std::{io::ErrorKind, os::fd::OwnedFd, time::Duration};
 
-use rustix::{fs::FlockOperation, io::Errno};
+use rustix::{
+    fs::{FlockOperation, OFlags},
+    io::Errno,
+};
 
 use crate::{
     Error, Result, Root,
@@ -284,6 +287,14 @@ fn replace(
 pub(crate) fn check(root: &Root) -> Result<()> {
     check_built(root, LOCK)?;
     root.stat(STATE)?.map_or(Ok(()), |stat| private(STATE, &stat, stat.st_uid))
+}
+
+/// Whether another run is at work; where nobody may ask, none is.
+pub(crate) fn is_locked(root: &Root) -> bool {
+    let Ok(Some(file)) = root.open_at(LOCK, OFlags::RDONLY | OFlags::NOFOLLOW) else {
+        return false;
+    };
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
 }
 
 /// The state directory may be ours alone: it decides what recovery writes.
