@@ -43,7 +43,7 @@ pub fn works(a: &mut Guest) -> Result<()> {
 
 /// There is a default route, which DHCP may take a while for; without one, the error says what the network's
 /// daemon and the kernel have to say of it.
-fn network(a: &mut Guest) -> Result<()> {
+pub fn network(a: &mut Guest) -> Result<()> {
     const WAIT: &str =
         "for i in {1..120}; do ip route show default | grep -q . && exit 0; sleep 1; done; exit 1";
     const TELL: &str =

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::checks::{drivers, entry_of, status_says, untouched, works};
+use super::checks::{drivers, entry_of, network, status_says, untouched, works};
 use crate::vm::facts::difference;
 use crate::vm::guest::Guest;
 use crate::vm::rig::Rig;
@@ -86,6 +86,7 @@ fn desktop_on(a: &mut Guest, card: Card) -> Result<()> {
 
 /// The disk's, the network's, the keyboard's and the bridges' groups say why they stay.
 fn groups_tell_why(a: &mut Guest) -> Result<()> {
+    network(a)?;
     let table = a.ok("deploy-vfio groups")?;
     let reasons = [
         (Card::BootDisk, "carries /"),
