@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 
-use super::checks::{drivers, status_says, works};
+use super::checks::{drivers, network, status_says, works};
 use crate::vm::facts::difference;
 use crate::vm::guest::Guest;
 use crate::vm::rig::Rig;
@@ -24,6 +24,7 @@ const PLACES: [&str; 3] = ["/etc", "/usr/local", "/home"];
 pub fn run(rig: &mut Rig<'_>) -> Result<()> {
     let mut a = rig.boot(&Machine::a())?;
     a.ok("useradd --create-home anna")?;
+    network(&mut a)?;
     let before = places(&mut a)?;
     a.ok(ALL)?;
     let again = a.ok(ALL)?;
