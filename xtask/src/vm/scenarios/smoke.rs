@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 
+use super::checks::network;
 use crate::vm::guest::Guest;
 use crate::vm::rig::Rig;
 use crate::vm::topology::{Card, Machine};
@@ -51,10 +52,10 @@ fn one_keyboard_on_usb(a: &mut Guest) -> Result<()> {
 
 fn one_default_route(a: &mut Guest) -> Result<()> {
     let nic = a.address(Card::Nic(0))?;
-    let wait = "for i in $(seq 60); do ip route show default | grep -q . && break; sleep 1; done";
     let name = format!("ls /sys/bus/pci/devices/{nic}/net");
     let name = a.ok(&name)?;
-    let route = a.ok(&format!("{wait}; ip route show default"))?;
+    network(a)?;
+    let route = a.ok("ip route show default")?;
     ensure!(route.contains(&format!("dev {name} ")), "default route: {route}");
     Ok(())
 }
