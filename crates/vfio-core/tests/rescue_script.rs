@@ -35,6 +35,11 @@ fn has(shell: &[&str]) -> bool {
     there
 }
 
+/// Those that this machine has.
+fn shells() -> impl Iterator<Item = &'static &'static [&'static str]> {
+    SHELLS.iter().filter(|shell| has(shell))
+}
+
 fn machine() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let at = |path: &str| dir.path().join(path);
@@ -90,6 +95,14 @@ fn rescue(shell: &[&str], dir: &Path) -> Output {
     command.arg(dir).arg("--no-rebuild").current_dir(dir).output().unwrap()
 }
 
+/// Runs the script, after which all must be as `before`.
+fn all_back(shell: &[&str], dir: &Path, before: &Tree) -> Output {
+    let output = rescue(shell, dir);
+    assert_eq!(output.status.code(), Some(0), "{shell:?}: {output:?}");
+    assert_eq!(tree(dir), *before, "{shell:?}: {output:?}");
+    output
+}
+
 /// What the script says that there is to take back.
 fn list(shell: &[&str], dir: &Path) -> String {
     let mut command = Command::new(shell[0]);
@@ -110,16 +123,13 @@ fn forget(dir: &Path, id: u32, words: &str) {
 
 #[test]
 fn every_shell_takes_everything_back() {
-    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+    for shell in shells() {
         let dir = machine();
         let before = tree(dir.path());
         let root = Root::open(dir.path()).unwrap();
         deploy(&root);
         assert_ne!(tree(dir.path()), before);
-        let output = rescue(shell, dir.path());
-        let said = format!("{shell:?}: {output:?}");
-        assert_eq!(output.status.code(), Some(0), "{said}");
-        assert_eq!(tree(dir.path()), before, "{said}");
+        all_back(shell, dir.path(), &before);
         // Again: nothing is to do. And the engine can be told.
         let again = String::from_utf8(rescue(shell, dir.path()).stdout).unwrap();
         assert!(again.ends_with("0 files are as before, 0 stay\n"), "{shell:?}: {again}");
@@ -132,7 +142,7 @@ fn every_shell_takes_everything_back() {
 /// For the scripts of packages, and for whoever is about to run it.
 #[test]
 fn what_is_in_force_is_listed_and_nothing_changed() {
-    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+    for shell in shells() {
         let dir = machine();
         let root = Root::open(dir.path()).unwrap();
         deploy(&root);
@@ -150,7 +160,7 @@ fn what_is_in_force_is_listed_and_nothing_changed() {
 /// What a failing disk leaves of the journal is no success, and never put in a file's place.
 #[test]
 fn a_damaged_record_or_copy_is_told_and_not_used() {
-    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+    for shell in shells() {
         for (path, length, told) in [
             ("000001/plan.json", Some(700), "the record of operation 000001 is damaged or gone"),
             ("000001/plan.json", Some(0), "the record of operation 000001 is damaged or gone"),
@@ -183,7 +193,7 @@ fn a_damaged_record_or_copy_is_told_and_not_used() {
 
 #[test]
 fn an_edited_file_stays_and_is_named() {
-    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+    for shell in shells() {
         let dir = machine();
         let root = Root::open(dir.path()).unwrap();
         deploy(&root);
@@ -202,7 +212,7 @@ fn an_edited_file_stays_and_is_named() {
 /// A way that has become a link leads out of the mounted system, into the one that rescues it.
 #[test]
 fn what_has_no_place_any_more_is_named() {
-    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+    for shell in shells() {
         let dir = machine();
         let root = Root::open(dir.path()).unwrap();
         deploy(&root);
@@ -218,7 +228,7 @@ fn what_has_no_place_any_more_is_named() {
 /// An operation was interrupted: what it was writing and what it displaced goes, what somebody wrote stays.
 #[test]
 fn what_was_left_beside_files_goes_unless_it_is_somebody_s() {
-    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+    for shell in shells() {
         let dir = machine();
         let before = tree(dir.path());
         let root = Root::open(dir.path()).unwrap();
@@ -226,9 +236,7 @@ fn what_was_left_beside_files_goes_unless_it_is_somebody_s() {
         let at = |name: &str| dir.path().join(name);
         fs::write(at("etc/new/.two.dv-000002.new~"), "tw").unwrap();
         fs::write(at("etc/default/.grub.dv-000002.swp~"), "A=2\n").unwrap();
-        let output = rescue(shell, dir.path());
-        assert_eq!(output.status.code(), Some(0), "{shell:?}: {output:?}");
-        assert_eq!(tree(dir.path()), before, "{shell:?}");
+        all_back(shell, dir.path(), &before);
 
         let edit = "etc/default/.grub.dv-000002.swp~";
         fs::write(at(edit), "MINE\n").unwrap();
@@ -242,7 +250,7 @@ fn what_was_left_beside_files_goes_unless_it_is_somebody_s() {
 
 #[test]
 fn a_link_on_the_way_is_not_followed() {
-    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+    for shell in shells() {
         let (dir, other) = (machine(), tempfile::tempdir().unwrap());
         let root = Root::open(dir.path()).unwrap();
         deploy(&root);
@@ -258,7 +266,7 @@ fn a_link_on_the_way_is_not_followed() {
 
 #[test]
 fn what_is_no_system_is_refused() {
-    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+    for shell in shells() {
         let dir = machine();
         deploy(&Root::open(dir.path()).unwrap());
         let script = dir.path().join("var/lib/deploy-vfio/rescue.sh");
@@ -273,7 +281,7 @@ fn what_is_no_system_is_refused() {
 /// The state directory may be full, or read-only: the script writes nothing there.
 #[test]
 fn no_file_is_needed_for_notes() {
-    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+    for shell in shells() {
         let dir = machine();
         let before = tree(dir.path());
         deploy(&Root::open(dir.path()).unwrap());
@@ -283,17 +291,15 @@ fn no_file_is_needed_for_notes() {
             fs::create_dir(state.join(path)).unwrap();
         }
         let then = Tree::read(&state).unwrap();
-        let output = rescue(shell, dir.path());
-        assert_eq!(output.status.code(), Some(0), "{shell:?}: {output:?}");
+        let output = all_back(shell, dir.path(), &before);
         assert!(output.stderr.is_empty(), "{shell:?}: {output:?}");
-        assert_eq!(tree(dir.path()), before, "{shell:?}: {output:?}");
         assert_eq!(Tree::read(&state).unwrap(), then, "{shell:?}: {output:?}");
     }
 }
 
 #[test]
 fn a_record_that_was_set_aside_is_in_force_no_more() {
-    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+    for shell in shells() {
         let dir = machine();
         let before = tree(dir.path());
         deploy(&Root::open(dir.path()).unwrap());
@@ -314,7 +320,7 @@ fn a_record_that_was_set_aside_is_in_force_no_more() {
 /// An undo was interrupted when its files were back: what lies beside them goes, and no more than that.
 #[test]
 fn what_an_undo_had_not_tidied_is_tidied() {
-    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+    for shell in shells() {
         for all in [false, true] {
             let dir = machine();
             let before = tree(dir.path());
@@ -342,9 +348,7 @@ fn what_an_undo_had_not_tidied_is_tidied() {
                 }
             }
             assert_eq!(list(shell, dir.path()), in_force, "{shell:?} {all}");
-            let output = rescue(shell, dir.path());
-            assert_eq!(output.status.code(), Some(0), "{shell:?} {all}: {output:?}");
-            assert_eq!(tree(dir.path()), undone, "{shell:?} {all}: {output:?}");
+            all_back(shell, dir.path(), &undone);
         }
     }
 }
@@ -352,7 +356,7 @@ fn what_an_undo_had_not_tidied_is_tidied() {
 /// Mode and owner are part of a file, whether its text is as after or as before.
 #[test]
 fn a_file_with_other_rights_stays_and_is_named() {
-    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+    for shell in shells() {
         for text in ["A=3\n", "A=1"] {
             let dir = machine();
             deploy(&Root::open(dir.path()).unwrap());
@@ -372,7 +376,7 @@ fn a_file_with_other_rights_stays_and_is_named() {
 
 #[test]
 fn links_to_odd_names_are_put_back_or_named() {
-    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+    for shell in shells() {
         let dir = machine();
         let at = |name: &str| dir.path().join(name);
         symlink("-f", at("etc/dash")).unwrap();
@@ -404,7 +408,7 @@ fn links_to_odd_names_are_put_back_or_named() {
 
 #[test]
 fn attributes_come_back_or_are_named() {
-    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+    for shell in shells() {
         let dir = machine();
         let file = dir.path().join("etc/default/grub");
         let name = "user.a:b =\\\"*c";
@@ -416,9 +420,7 @@ fn attributes_come_back_or_are_named() {
         draft.write("etc/default/grub", "A=2\n").unwrap();
         change::apply(&root, &draft.finish("attributes").unwrap(), &settings()).unwrap();
         if held.is_ok() && has(&["setfattr", "--version"]) {
-            let output = rescue(shell, dir.path());
-            assert_eq!(output.status.code(), Some(0), "{shell:?}: {output:?}");
-            assert_eq!(tree(dir.path()), before, "{shell:?}: {output:?}");
+            all_back(shell, dir.path(), &before);
             assert_eq!(xattr::get(&file, name).unwrap().unwrap(), b"\x00\xff", "{shell:?}");
             xattr::remove(&file, name).unwrap();
         }
@@ -446,7 +448,7 @@ fn attributes_come_back_or_are_named() {
 /// What this script itself leaves when it is killed, beside files and links, in force or not.
 #[test]
 fn its_own_leftovers_go() {
-    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+    for shell in shells() {
         let dir = machine();
         let before = tree(dir.path());
         let root = Root::open(dir.path()).unwrap();
@@ -455,28 +457,22 @@ fn its_own_leftovers_go() {
         leave("usr/share/thing/real.dv-rescue~");
         leave("etc/new/two.dv-rescue~");
         leave("etc/default/grub.dv-rescue~");
-        let output = rescue(shell, dir.path());
-        assert_eq!(output.status.code(), Some(0), "{shell:?}: {output:?}");
-        assert_eq!(tree(dir.path()), before, "{shell:?}: {output:?}");
+        all_back(shell, dir.path(), &before);
         change::undo_all(&root, OnConflict::Restore, &settings()).unwrap();
         leave("etc/default/grub.dv-rescue~");
-        let output = rescue(shell, dir.path());
-        assert_eq!(output.status.code(), Some(0), "{shell:?}: {output:?}");
-        assert_eq!(tree(dir.path()), before, "{shell:?}: {output:?}");
+        all_back(shell, dir.path(), &before);
     }
 }
 
 #[test]
 fn directories_with_odd_names_go_too() {
-    for shell in SHELLS.iter().filter(|shell| has(shell)) {
+    for shell in shells() {
         let dir = machine();
         let before = tree(dir.path());
         let root = Root::open(dir.path()).unwrap();
         let mut draft = Draft::new(&root);
         draft.write("etc/a \"b\" \\c/-d */e", "e\n").unwrap();
         change::apply(&root, &draft.finish("odd").unwrap(), &settings()).unwrap();
-        let output = rescue(shell, dir.path());
-        assert_eq!(output.status.code(), Some(0), "{shell:?}: {output:?}");
-        assert_eq!(tree(dir.path()), before, "{shell:?}: {output:?}");
+        all_back(shell, dir.path(), &before);
     }
 }
