@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use vfio_core::{
     Error,
     change::{
-        self, Damage, Draft, OnConflict, Operation, Plan, Rebuild, State, UndoPreview, Undone,
+        self, Damage, Draft, OnConflict, Plan, Rebuild, Recovered, State, UndoPreview, Undone,
         Verify,
     },
 };
@@ -164,11 +164,10 @@ impl Context {
                 self.say(format!("Kept as you edited it: /{path}"));
             }
         }
-        let applied = |id| {
-            move |operation: &Operation| operation.id == id && operation.state == State::Applied
-        };
-        let history = change::history(self.root())?;
-        Ok(all.iter().any(|recovered| !history.iter().any(applied(recovered.id))))
+        let mut in_place = change::history(self.root())?;
+        in_place.retain(|operation| operation.state == State::Applied);
+        let is_back = |recovered: &Recovered| in_place.iter().all(|one| one.id != recovered.id);
+        Ok(all.iter().any(is_back))
     }
 
     /// Does the newest undone operation again.

@@ -13,7 +13,7 @@ use crate::{
         disk::Disk,
         mounts,
         place::{Folder, join, split, tag},
-        store::{self, LOCK, Store, TX, aside_name, ids, load, tx_path},
+        store::{self, Store, TX, aside_name, ids, load, tx_path},
     },
 };
 
@@ -100,9 +100,7 @@ pub fn ready(root: &Root) -> Result<()> {
         }
     }
     let Some((id, part)) = waiting else { return Ok(()) };
-    if store::is_locked(root) {
-        return Err(Error::Busy { what: format!("another run of deploy-vfio holds /{LOCK}") });
-    }
+    store::check_free(root)?;
     load(root, id, &part)?;
     Err(Error::NeedsRecovery { id })
 }

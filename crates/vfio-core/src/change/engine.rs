@@ -14,7 +14,7 @@ use crate::{
         disk::Disk,
         journal::{Entry, State},
         mounts,
-        operations::{applied, forward, left, owed, redoable},
+        operations::{Owed, applied, forward, left, owed, redoable},
         packages, place, preview,
         record::Part,
         run::{Done, Run},
@@ -221,10 +221,9 @@ impl<'a> Work<'a> {
 
     /// Rebuilds what undone operations left, as one more undo, without files, of the last that did.
     fn rebuild_owed(&self, store: &Store<'_>) -> Result<Option<Undone>> {
-        let owed = owed(self.root)?;
-        let last_one = owed.keys().next_back().filter(|_| self.settings.rebuilder.rebuilds());
-        let Some(&id) = last_one else { return Ok(None) };
-        let wanted: BTreeSet<_> = owed.values().flatten().copied().collect();
+        let Owed { by, what: wanted } = owed(self.root)?;
+        let by = by.filter(|_| self.settings.rebuilder.rebuilds());
+        let Some(id) = by else { return Ok(None) };
         self.preflight(&wanted)?;
         let title = load(self.root, id, "")?.title;
         let (name, before) = (next_part(self.root, id, "undo")?, last(self.root, id)?);
@@ -262,8 +261,7 @@ impl<'a> Work<'a> {
         for (forward, kept) in chain.iter().zip(&kept) {
             conflict(self.root, forward.id, on_conflict, kept)?;
         }
-        let owed = owed(self.root)?;
-        let mut wanted: BTreeSet<_> = owed.values().flatten().copied().collect();
+        let mut wanted = owed(self.root)?.what;
         wanted.extend(chain.iter().flat_map(|forward| forward.part.plan().rebuilds()));
         self.preflight(&wanted)?;
         let name = next_part(self.root, id, "undo")?;

@@ -2,12 +2,12 @@
 //!
 //! Invariant: nothing is written here, and no lock taken.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::{
     Error, Result, Root,
     change::{
-        Operation, Plan, Rebuild, Standing,
+        Mtime, Operation, Plan, Rebuild, Standing,
         assemble::{self, Forward},
         defect::defect,
         generators,
@@ -19,8 +19,13 @@ use crate::{
     },
 };
 
-/// What undone operations left to be rebuilt, by the operation that left it.
-pub(crate) type Owed = BTreeMap<u32, BTreeSet<Rebuild>>;
+/// What undone operations left to be rebuilt.
+#[derive(Debug, Default)]
+pub(crate) struct Owed {
+    /// The newest of them.
+    pub(crate) by: Option<u32>,
+    pub(crate) what: BTreeSet<Rebuild>,
+}
 
 /// An operation that is in place.
 pub(crate) fn forward(root: &Root, id: u32) -> Result<Forward> {
@@ -60,11 +65,12 @@ pub(crate) fn applied(root: &Root, most: usize) -> Result<Vec<u32>> {
 }
 
 pub(crate) fn owed(root: &Root) -> Result<Owed> {
-    let mut owed = BTreeMap::new();
+    let mut owed = Owed::default();
     for id in ids(root)? {
         let last = last(root, id)?;
         if last.state == State::Undone && !last.by_hand.is_empty() {
-            owed.insert(id, left(root, id, &last)?);
+            owed.by = Some(id);
+            owed.what.extend(left(root, id, &last)?);
         }
     }
     Ok(owed)
@@ -74,7 +80,7 @@ pub(crate) fn owed(root: &Root) -> Result<Owed> {
 pub fn left_to_rebuild(root: &Root) -> Result<BTreeSet<Rebuild>> {
     match owed(root) {
         Err(error) if error.is_denied() => Ok(BTreeSet::new()),
-        owed => Ok(owed?.into_values().flatten().collect()),
+        owed => Ok(owed?.what),
     }
 }
 
@@ -157,8 +163,8 @@ fn still_by_hand(root: &Root, id: u32, end: &Entry) -> Result<Vec<String>> {
 }
 
 /// When a file was written; `None` when there is none.
-fn time(root: &Root, path: &str) -> Result<Option<(i64, u64)>> {
-    Ok(root.stat(path)?.map(|stat| (stat.st_mtime, stat.st_mtime_nsec)))
+fn time(root: &Root, path: &str) -> Result<Option<Mtime>> {
+    Ok(root.stat(path)?.map(|stat| Mtime::of(&stat)))
 }
 
 /// How each file of an operation stands now.

@@ -105,7 +105,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::change::{Interrupt, NoRebuild};
+    use crate::change::{NoRebuild, laws};
 
     /// Holds the lock until it is killed; a lock of this very process would keep nobody out.
     const HOLDER: &str = "import fcntl, sys, time\n\
@@ -127,14 +127,8 @@ mod tests {
     fn a_package_manager_at_work_is_waited_for_and_named() {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::open(dir.path()).unwrap();
-        let interrupt = Interrupt::new();
-        let settings = Settings {
-            rebuilder: &NoRebuild,
-            verify: None,
-            interrupt: &interrupt,
-            wait: Duration::from_millis(10),
-            progress: &|_| (),
-        };
+        let wait = Duration::from_millis(10);
+        let settings = Settings { wait, ..laws::settings(&NoRebuild) };
         // A machine without dpkg.
         assert!(take(&root, &settings).unwrap().0.is_none());
         let path = dir.path().join(LOCK);

@@ -3,8 +3,6 @@
 //! Invariant: nothing is written here. Several operations that are taken back one after another are looked
 //! at in that order: each finds the files as the one before it will have left them.
 
-use std::collections::BTreeSet;
-
 use crate::{
     Error, Result, Root,
     change::{
@@ -65,10 +63,9 @@ fn same_files(shown: &Plan, now: &Plan) -> Result<()> {
 
 /// What is left to be rebuilt, as the undo of the operation that left it last.
 fn rest(root: &Root, owed: Owed) -> Result<Vec<UndoPreview>> {
-    let Some(id) = owed.keys().next_back().copied() else { return Ok(Vec::new()) };
+    let Some(id) = owed.by else { return Ok(Vec::new()) };
     let operation = operation(root, id)?;
-    let owed = owed.into_values().flatten().collect();
-    let plan = Plan { title: operation.title.clone(), owed, ..Plan::default() };
+    let plan = Plan { title: operation.title.clone(), owed: owed.what, ..Plan::default() };
     Ok(vec![UndoPreview { operation, plan, edits: Plan::default(), conflict: None }])
 }
 
@@ -77,7 +74,6 @@ fn previews(root: &Root, ids: Vec<u32>, on_conflict: OnConflict) -> Result<Vec<U
     if ids.is_empty() {
         return rest(root, owed);
     }
-    let owed: BTreeSet<_> = owed.into_values().flatten().collect();
     let forwards: Vec<_> = ids.iter().map(|&id| forward(root, id)).collect::<Result<_>>()?;
     let mut seen = Seen::before(root, forwards.iter().map(|forward| &forward.part));
     let mut previews = Vec::new();
@@ -91,7 +87,7 @@ fn previews(root: &Root, ids: Vec<u32>, on_conflict: OnConflict) -> Result<Vec<U
             OnConflict::Stop | OnConflict::Restore => "",
         };
         let mut plan = plan(&forward.title, &steps);
-        plan.owed = forward.plan().rebuilds().union(&owed).copied().collect();
+        plan.owed = forward.plan().rebuilds().union(&owed.what).copied().collect();
         plan.notes
             .extend(edited.iter().map(|path| format!("/{path} was edited since{}", fate(path))));
         let conflict = conflict(root, id, on_conflict, &stays).err();

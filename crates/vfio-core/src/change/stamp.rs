@@ -40,10 +40,10 @@ pub(crate) fn faster() -> Error {
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "a test makes its own trees")]
 mod tests {
-    use std::{fs, time::Duration};
+    use std::fs;
 
     use super::*;
-    use crate::change::{self, Draft, Interrupt, NoRebuild, OnConflict, Settings};
+    use crate::change::{self, Draft, NoRebuild, OnConflict, laws::settings};
 
     /// Whatever another run did, also where the files of the plan itself are as they were.
     #[test]
@@ -51,15 +51,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("etc")).unwrap();
         let root = Root::open(dir.path()).unwrap();
-        let calm = Interrupt::new();
-        let wait = Duration::from_millis(100);
-        let settings = Settings {
-            rebuilder: &NoRebuild,
-            verify: None,
-            interrupt: &calm,
-            wait,
-            progress: &|_| (),
-        };
+        let settings = settings(&NoRebuild);
         let plan = |path: &str| {
             let mut draft = Draft::new(&root);
             draft.write(path, "x\n").unwrap();

@@ -31,6 +31,8 @@ pub(crate) const LOCK: &str = "var/lib/deploy-vfio/lock";
 /// The records of operations.
 pub(crate) const TX: &str = "var/lib/deploy-vfio/tx";
 const FORMAT: &[u8] = b"1\n";
+/// Who holds the lock.
+const OTHER: &str = "another run of deploy-vfio";
 /// Takes everything back where nothing of ours can be run.
 const RESCUE: &[u8] = include_bytes!("../../assets/rescue.sh");
 /// Blocks set aside for a journal.
@@ -289,12 +291,15 @@ pub(crate) fn check(root: &Root) -> Result<()> {
     root.stat(STATE)?.map_or(Ok(()), |stat| private(STATE, &stat, stat.st_uid))
 }
 
-/// Whether another run is at work; where nobody may ask, none is.
-pub(crate) fn is_locked(root: &Root) -> bool {
+/// Refuses where another run is at work; where nobody may ask, none is.
+pub(crate) fn check_free(root: &Root) -> Result<()> {
     let Ok(Some(file)) = root.open_at(LOCK, OFlags::RDONLY | OFlags::NOFOLLOW) else {
-        return false;
+        return Ok(());
     };
-    rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+        Err(Errno::WOULDBLOCK) => Err(busy()),
+        _ => Ok(()),
+    }
 }
 
 /// The state directory may be ours alone: it decides what recovery writes.
@@ -318,6 +323,10 @@ fn private(path: &str, stat: &rustix::fs::Stat, me: u32) -> Result<()> {
     })
 }
 
+fn busy() -> Error {
+    Error::Busy { what: format!("{OTHER} holds /{LOCK}") }
+}
+
 fn lock(disk: &Disk, folder: &Folder, settings: &Settings<'_>) -> Result<OwnedFd> {
     let file = disk.open_lock(folder, "lock")?;
     let mut wait = Wait::new(settings);
@@ -325,9 +334,8 @@ fn lock(disk: &Disk, folder: &Folder, settings: &Settings<'_>) -> Result<OwnedFd
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(file),
             Err(Errno::WOULDBLOCK) => {
-                let who = || "another run of deploy-vfio".to_owned();
-                if !wait.again(Duration::from_millis(50), who)? {
-                    return Err(Error::Busy { what: format!("{} holds /{LOCK}", who()) });
+                if !wait.again(Duration::from_millis(50), || OTHER.to_owned())? {
+                    return Err(busy());
                 }
             }
             Err(Errno::INTR) => {}

@@ -38,11 +38,11 @@ pub fn set_verdict(
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "a test makes its own trees")]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
     use crate::{
-        change::{Interrupt, NoRebuild},
+        change::{NoRebuild, laws::settings},
         host::trial::judged,
     };
 
@@ -50,14 +50,7 @@ mod tests {
     fn the_last_verdict_stays_on_lines_of_its_own() {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::open(dir.path()).unwrap();
-        let interrupt = Interrupt::new();
-        let settings = Settings {
-            rebuilder: &NoRebuild,
-            verify: None,
-            interrupt: &interrupt,
-            wait: Duration::from_millis(10),
-            progress: &|_| (),
-        };
+        let settings = settings(&NoRebuild);
         let say = |attempt, because: &[&str]| {
             let because: Vec<_> = because.iter().map(|&reason| reason.to_owned()).collect();
             set_verdict(&root, attempt, &because, &settings).unwrap();
